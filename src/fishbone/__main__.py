@@ -1,0 +1,3 @@
+from fishbone.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""``fishbone VERB``: each verb lives in the module of its own name and is imported when called.
+
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong (the message says how to mend it).
+"""
+
+import importlib
+import sys
+
+import click
+
+from fishbone import __version__
+from fishbone.errors import InputError
+
+VERBS = {
+    "prepare": ("fishbone.stages.prepare", "Turn a named data source into canonical arrays."),
+    "train": ("fishbone.stages.train", "Train a network; resumes from its checkpoint."),
+    "prune": ("fishbone.stages.prune", "Prune a trained network to several sparsities."),
+    "federate": ("fishbone.stages.federate", "Train over horizontal and vertical devices."),
+    "gan": ("fishbone.stages.gan", "Train a GAN whose discriminators are split over devices."),
+    "export": ("fishbone.stages.export", "Export a network to ONNX and check the file."),
+    "bench": ("fishbone.stages.bench", "Measure exported networks on devices."),
+    "report": ("fishbone.stages.report", "Write claims, tables, figures and the HTML page."),
+    "claims": ("fishbone.report.claims", "Print what a study's claims came to."),
+    "params": ("fishbone.provenance.params", "Print a study's parameters, checked."),
+    "reproduce": ("fishbone.provenance.reproduce", "Run a study: adopt, run, record, track."),
+    "generate": ("fishbone.provenance.generate", "Write dvc.yaml from the Snakefile."),
+    "adopt": ("fishbone.provenance.adopt", "Tell Snakemake which restored results still hold."),
+    "record": ("fishbone.provenance.record", "Write the hashes of finished results to dvc.lock."),
+    "track": ("fishbone.provenance.track", "Log a study's metrics to MLflow."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module only when that verb runs, so that help is quick."""
+
+    def list_commands(self, ctx):
+        return list(VERBS)
+
+    def get_command(self, ctx, name):
+        return importlib.import_module(VERBS[name][0]).command if name in VERBS else None
+
+    def resolve_command(self, ctx, args):
+        if args and args[0] not in VERBS:
+            ctx.fail(f"No such verb {args[0]!r}. Verbs: {', '.join(VERBS)}.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """Learning under tight resources: prune, federate, split and measure, end to end."""
+
+
+def main() -> None:
+    try:
+        cli(prog_name="fishbone")
+    except InputError as error:
+        click.echo(f"fishbone: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Estimators of the inverse Fisher information matrix."""

@@ -1,0 +1,99 @@
+"""The canonical data set: one ``.npz`` that every stage reads.
+
+Arrays in the file: ``images`` (N, H, W, C) uint8; ``labels`` (N,) int64; ``train``, ``validation``
+and ``test``: disjoint int64 indices into the first axis; ``class_names`` (K,) unicode;
+``mean`` and ``std`` (C,) float32 of the train split's pixels scaled to [0, 1].
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fishbone.errors import InputError
+from fishbone.files import sha256, write_npz
+
+SPLITS = ("train", "validation", "test")
+FIELDS = ("images", "labels", *SPLITS, "class_names", "mean", "std")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """See the module's docstring; ``name`` is the file's stem and ``digest`` its SHA-256."""
+
+    name: str
+    digest: str
+    images: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    class_names: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        _, height, width, channels = self.images.shape
+        return channels, height, width
+
+    def normalise(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, C) → float32 (N, C, H, W), zero mean and unit variance per channel."""
+        scaled = (images.astype(np.float32) / 255 - self.mean) / self.std
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    def split(self, name: str):
+        """(inputs (N, C, H, W) float32 normalised, labels (N,) int64) as torch tensors."""
+        import torch
+
+        indices = getattr(self, name)
+        return torch.from_numpy(self.normalise(self.images[indices])), torch.from_numpy(self.labels[indices])
+
+
+def save_dataset(path: str | Path, *, images, labels, train, validation, test, class_names) -> None:
+    """Write the canonical file; mean and standard deviation come from the train split alone."""
+    pixels = images[train].reshape(-1, images.shape[-1])
+    counts = np.stack([np.bincount(channel, minlength=256) for channel in pixels.T]).astype(np.float64)
+    levels = np.arange(256) / 255
+    mean = counts @ levels / len(pixels)
+    std = np.sqrt(np.maximum(counts @ levels**2 / len(pixels) - mean**2, 1e-12))
+    write_npz(
+        path,
+        {
+            "images": images.astype(np.uint8, copy=False),
+            "labels": labels.astype(np.int64),
+            "train": train.astype(np.int64),
+            "validation": validation.astype(np.int64),
+            "test": test.astype(np.int64),
+            "class_names": np.array(class_names, dtype=np.str_),
+            "mean": mean.astype(np.float32),
+            "std": std.astype(np.float32),
+        },
+    )
+
+
+def load_dataset(path: str | Path) -> Dataset:
+    """Read a canonical file.
+
+    Raises:
+        InputError: the file is missing, not an ``.npz``, or lacks an array.
+    """
+    path = Path(path)
+    remedy = "Make it with `fishbone prepare`."
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [field for field in FIELDS if field not in file]
+            if missing:
+                raise InputError("array is missing", file=path, field=missing[0], remedy=remedy)
+            arrays = {field: file[field] for field in FIELDS}
+    except FileNotFoundError:
+        raise InputError("file is missing", file=path, remedy=remedy) from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"not a data set: {error}", file=path, remedy=remedy) from None
+    arrays["class_names"] = tuple(str(name) for name in arrays["class_names"])
+    return Dataset(name=path.stem, digest=sha256(path), **arrays)

@@ -1,0 +1,1 @@
+"""ONNX export, its gates, and measurement on devices."""

@@ -1,0 +1,1 @@
+"""Rounds over devices and their aggregation."""

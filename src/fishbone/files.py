@@ -1,0 +1,105 @@
+"""Reading and writing artefacts: every file appears whole or not at all.
+
+Writers create a temporary file beside the target and rename it, so a killed process leaves
+the old content (or nothing). The same content gives the same bytes: JSON keys are sorted,
+``.npz`` members carry no time, and ``.safetensors`` headers hold at most one metadata key.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from fishbone.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it is renamed to ``path``."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value) -> None:
+    """Sorted, indented JSON. NaN and infinity raise ``ValueError``: they are not JSON."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path):
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("file is missing", file=path, remedy="Run the stage that makes it.") from None
+    except ValueError as error:
+        raise InputError(f"not valid JSON: {error}", file=path, remedy="Make the file again.") from None
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Uncompressed ``.npz``; nothing in it needs pickle."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """CSV whose first column is ``step``; all rows have the same keys."""
+    columns = ["step", *(key for key in rows[0] if key != "step")]
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_tensors(path: str | Path, tensors: Mapping, header: Mapping | None = None) -> None:
+    """``.safetensors`` of CPU copies; ``header`` is JSON kept in the file's own metadata."""
+    from safetensors.torch import save_file
+
+    metadata = None if header is None else {"json": json.dumps(header, sort_keys=True)}
+    with replacing(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+
+
+def read_tensors(path: str | Path) -> tuple[dict, dict]:
+    """Inverse of `write_tensors`: (tensors on the CPU, header or ``{}``).
+
+    Raises:
+        InputError: the file is missing or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            header = json.loads((file.metadata() or {}).get("json", "{}"))
+    except (FileNotFoundError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"cannot be read as safetensors: {error}", file=path, remedy="Make the file again."
+        ) from None
+    return tensors, header

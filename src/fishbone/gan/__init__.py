@@ -1,0 +1,1 @@
+"""FSL-GAN, its baselines and generative metrics."""

@@ -1,0 +1,1 @@
+"""Networks, their training loop, evaluation and checkpoints."""

@@ -1,0 +1,69 @@
+"""Parameter blocks: one strict model per stage, one message per mistake.
+
+Each stage module declares ``class Params(Block)`` beside its code, without defaults; a value that is
+missing, misspelt, of the wrong type or out of range raises `InputError` before any work starts.
+"""
+
+import json
+from typing import Self
+
+import click
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fishbone.errors import InputError
+
+
+class Block(BaseModel):
+    """A frozen block of parameters: no coercion, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, value: dict | str, *, file: str, field: str = "") -> Self:
+        """Validate a mapping or JSON text.
+
+        Raises:
+            InputError: names ``file``, the dotted key under ``field``, the value and what is allowed.
+        """
+        try:
+            return cls.model_validate_json(value if isinstance(value, str) else json.dumps(value))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in (field, *first["loc"]) if part != "")
+            shown = {} if first["type"] in ("missing", "json_invalid") else {"value": first["input"]}
+            raise InputError(_allowed(first), file=file, field=key or None, **shown, remedy=_remedy(first)) from None
+
+
+def _allowed(problem: dict) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown key"
+    if problem["type"] == "missing":
+        return "key is missing"
+    return problem["msg"][0].lower() + problem["msg"][1:]
+
+
+def _remedy(problem: dict) -> str:
+    match problem["type"], problem["input"]:
+        case "extra_forbidden", _:
+            return "Remove it or mend its spelling; `fishbone params --schema` lists the keys."
+        case "missing", _:
+            return "Add it; there are no defaults."
+        case "float_type", str(text) if "e" in text.lower():
+            return "YAML 1.1 reads this as text: write 0.001 or 1.0e-3."
+        case _:
+            return "Change it; `fishbone params --schema` shows what is allowed."
+
+
+def params_option(block: type[Block]):
+    """The ``--params`` option of a stage: its parameter block as JSON text."""
+
+    def parse(_context, _option, text: str) -> Block:
+        return block.parse(text, file="--params")
+
+    return click.option(
+        "--params",
+        required=True,
+        metavar="JSON",
+        callback=parse,
+        help="The stage's parameter block; `fishbone params STAGE` prints one.",
+    )

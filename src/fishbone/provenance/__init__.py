@@ -1,0 +1,1 @@
+"""Snakemake, DVC and MLflow: parameters, sources, hashes, tracking."""

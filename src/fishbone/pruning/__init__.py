@@ -1,0 +1,1 @@
+"""Saliency, compensation, schedules and masks."""

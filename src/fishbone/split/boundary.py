@@ -1,0 +1,56 @@
+"""One stage of a network that is cut over devices, with an exact boundary.
+
+The boundary detaches: a stage receives numbers, never a graph. Forward: the received activation
+becomes a leaf; backward: the received gradient dL/d(output) is pushed through the stage and
+dL/d(input) is returned for the stage before it. By the chain rule this is the whole network's
+gradient, bit for bit on one host (notes: FSL-GAN §3.4, Vepakomma et al. 2018, arXiv 1812.00564).
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Stage:
+    """A module on one device: the forward pass, the backward pass and its own optimiser.
+
+    Several forward passes may be outstanding (micro-batches, real and generated images); each is
+    named by ``tag`` and finished by exactly one `backward` with the same tag.
+    """
+
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer | None = None):
+        self.module = module
+        self.optimiser = optimiser
+        self._pending: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def forward(self, received: Tensor, tag: str = "") -> Tensor:
+        """Activation (B, …) to send to the next stage; carries no graph.
+
+        Raises:
+            RuntimeError: a forward pass with this tag still waits for its gradient.
+        """
+        if tag in self._pending:
+            raise RuntimeError(f"forward {tag!r} still waits for its backward pass")
+        leaf = received.detach().requires_grad_(received.is_floating_point())
+        output = self.module(leaf)
+        self._pending[tag] = (leaf, output)
+        return output.detach()
+
+    def backward(self, gradient: Tensor, tag: str = "") -> Tensor | None:
+        """dL/d(input), of the input's shape; parameter gradients accumulate.
+
+        Raises:
+            RuntimeError: no forward pass with this tag, or the gradient has another shape.
+        """
+        if tag not in self._pending:
+            raise RuntimeError(f"no forward pass {tag!r} waits for a gradient")
+        leaf, output = self._pending.pop(tag)
+        if gradient.shape != output.shape:
+            raise RuntimeError(f"gradient {tuple(gradient.shape)} for output {tuple(output.shape)}")
+        output.backward(gradient)
+        return leaf.grad
+
+    def step(self) -> None:
+        """Apply and clear the accumulated gradients; a stage without parameters does nothing."""
+        if self.optimiser is not None:
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)

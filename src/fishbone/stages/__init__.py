@@ -1,0 +1,1 @@
+"""One module = one Snakemake rule = one verb of the command line."""
