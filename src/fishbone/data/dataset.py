@@ -97,3 +97,19 @@ def load_dataset(path: str | Path) -> Dataset:
         raise InputError(f"not a data set: {error}", file=path, remedy=remedy) from None
     arrays["class_names"] = tuple(str(name) for name in arrays["class_names"])
     return Dataset(name=path.stem, digest=sha256(path), **arrays)
+
+
+def summary(dataset: Dataset) -> dict:
+    """What a person wants to know of a data set, fit for JSON: sizes, classes, normalisation, hash."""
+    labels = {name: dataset.labels[getattr(dataset, name)] for name in SPLITS}
+    return {
+        "sha256": dataset.digest,
+        "shape": list(dataset.images.shape[1:]),
+        "class_names": list(dataset.class_names),
+        "counts": {name: len(members) for name, members in labels.items()},
+        "class_counts": {
+            name: np.bincount(members, minlength=dataset.classes).tolist() for name, members in labels.items()
+        },
+        "mean": [round(float(value), 6) for value in dataset.mean],
+        "std": [round(float(value), 6) for value in dataset.std],
+    }
