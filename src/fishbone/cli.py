@@ -8,7 +8,6 @@ import sys
 
 import click
 
-from fishbone import __version__
 from fishbone.errors import InputError
 
 VERBS = {
@@ -50,7 +49,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__)
+@click.version_option(package_name="fishbone")
 def cli() -> None:
     """Learning under tight resources: prune, federate, split and measure, end to end."""
 

@@ -5,6 +5,7 @@ missing, misspelt, of the wrong type or out of range raises `InputError` before 
 """
 
 import json
+from collections.abc import Callable
 from typing import Self
 
 import click
@@ -19,19 +20,25 @@ class Block(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     @classmethod
-    def parse(cls, value: dict | str, *, file: str, field: str = "") -> Self:
+    def parse(cls, value: dict | str, *, file: str | Callable[[tuple], str], field: str = "") -> Self:
         """Validate a mapping or JSON text.
 
+        Args:
+            value: what to check.
+            file: where it came from; a function of the offending key where that depends on the key.
+            field: what the block is called there.
+
         Raises:
-            InputError: names ``file``, the dotted key under ``field``, the value and what is allowed.
+            InputError: names the file, the dotted key under ``field``, the value and what is allowed.
         """
         try:
             return cls.model_validate_json(value if isinstance(value, str) else json.dumps(value))
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in (field, *first["loc"]) if part != "")
+            place = file if isinstance(file, str) else file(first["loc"])
             shown = {} if first["type"] in ("missing", "json_invalid") else {"value": first["input"]}
-            raise InputError(_allowed(first), file=file, field=key or None, **shown, remedy=_remedy(first)) from None
+            raise InputError(_allowed(first), file=place, field=key or None, **shown, remedy=_remedy(first)) from None
 
 
 def _allowed(problem: dict) -> str:

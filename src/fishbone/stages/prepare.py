@@ -40,6 +40,12 @@ class Params(Block):
     sources: dict[Name, Source] = Field(min_length=1, description="data set name → its source")
 
 
+class Plan(Params):
+    """What the workflow prepares."""
+
+    datasets: list[str] = Field(min_length=1, description="which of the sources to prepare")
+
+
 @click.command("prepare", epilog="Example: fishbone prepare mnist5k --params JSON --out results/quick/mnist5k.npz")
 @click.argument("dataset")
 @params_option(Params)

@@ -1,0 +1,40 @@
+# Fishbone's only DAG. `snakemake` runs the quick study; `snakemake --config study=cifar10` another one.
+# Each rule calls the verb of its own name: `python -m fishbone VERB`.
+import re
+import sys
+
+sys.path.insert(0, "src")
+
+from fishbone.provenance.params import job_params, load_study
+from fishbone.provenance.sources import sources
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+STUDY = config.get("study", "quick")
+config.update(load_study(STUDY))
+TARGETS = {}
+
+
+wildcard_constraints:
+    study=re.escape(STUDY),
+    dataset="[^/]+",
+    method="[^/]+",
+    seed=r"\d+",
+
+
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/prune.smk"
+include: "workflow/rules/federate.smk"
+include: "workflow/rules/gan.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/bench.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    input:
+        [target for stage in config["stages"] for target in TARGETS[stage]],
+    default_target: True

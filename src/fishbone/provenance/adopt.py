@@ -1,0 +1,79 @@
+"""After clone and pull, checkout or merge: tell Snakemake which of the restored results still hold.
+
+File times mean nothing then. DVC compares contents, commands and parameters with ``dvc.lock``; a stage that differs,
+and all that follows it, is stale: its outputs are made old (mtime 1, not 0, which Snakemake takes for "no time") and
+their records removed. The other outputs are touched in DAG order, which also writes Snakemake's records. Nothing is
+deleted, and an interruption does no harm.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import click
+import yaml
+
+from fishbone.provenance import stamp
+from fishbone.provenance.dag import environment, tool
+from fishbone.provenance.generate import check
+from fishbone.provenance.params import QUICK, load_study
+
+
+def stale_stages(stages: dict[str, dict], changed: set[str]) -> set[str]:
+    """Names in ``changed`` and all that depends on them; ``stages`` maps names to deps and outs."""
+    stale = set(changed)
+    while True:
+        dirty = {out for name in stale for out in stages[name]["outs"]}
+        grown = stale | {name for name, stage in stages.items() if dirty & set(stage["deps"])}
+        if grown == stale:
+            return stale
+        stale = grown
+
+
+def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
+    """Adopt a study's restored results; returns (stages that hold, stale stages).
+
+    Raises:
+        InputError: ``dvc.yaml`` is out of step with the Snakefile.
+        subprocess.CalledProcessError: DVC or Snakemake failed.
+    """
+    check(root)
+    everything = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = {name: stage for name, stage in everything.items() if name.startswith(f"{study}-")}
+    status = subprocess.run(
+        tool("dvc", "status", "--json", *stages),
+        cwd=root,
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    stale = stale_stages(stages, set(json.loads(status.stdout or "{}")) & set(stages))
+    old = [out for name in stale for out in stages[name]["outs"] if (root / out).exists()]
+    for out in old:
+        os.utime(root / out, (1, 1))
+    snakemake = tool("snakemake", "--quiet", "all", "--config", f"study={study}")
+    if old:
+        # Exit code 1 only says that there was no record to remove.
+        subprocess.run([*snakemake, "--cleanup-metadata", *old], cwd=root, env=environment(), capture_output=True)
+    clean = [out for name, stage in stages.items() if name not in stale for out in stage["outs"]]
+    if clean:
+        subprocess.run(
+            [*snakemake, "--touch", "--forceall", "--", *clean],
+            cwd=root,
+            env=environment(),
+            check=True,
+            capture_output=True,
+        )
+    stamp.write(study, root)
+    return [name for name in stages if name not in stale], [name for name in stages if name in stale]
+
+
+@click.command(epilog="Example: git pull && dvc pull && fishbone adopt")
+@click.option("--study", default=QUICK, show_default=True)
+def command(study: str) -> None:
+    """Tell Snakemake which restored results still hold."""
+    load_study(study)
+    clean, stale = adopt(study)
+    click.echo(f"hold: {', '.join(clean) or 'none'}; to be run: {', '.join(stale) or 'none'}")

@@ -1,0 +1,119 @@
+"""MLflow as a sink with one writer: a study's recorded metrics become nested runs.
+
+Read from ``metrics.json`` and ``history.csv`` after the fact, so stages know nothing of MLflow, parallel jobs do not
+fight for the database, and a clone that only pulled can rebuild it. A run is logged once: its tag ``stage.digest``
+names the recorded hashes that it shows.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import click
+import yaml
+
+from fishbone.files import read_json, sha256
+from fishbone.provenance.params import QUICK, load_study
+
+
+def recorded(study: str, root: Path) -> dict[str, dict]:
+    """``{folder of a metrics.json: {"stage", "digest"}}`` for what ``dvc.lock`` holds of the study."""
+    lock = root / "dvc.lock"
+    if not lock.is_file():
+        return {}
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    found = {}
+    for name, stage in stages.items():
+        if not name.startswith(f"{study}-"):
+            continue
+        hashes = {out["path"]: out["md5"] for out in stage["outs"]}
+        for path in hashes:
+            if path.endswith("metrics.json"):
+                folder = str(Path(path).parent)
+                own = sorted((p, h) for p, h in hashes.items() if p.startswith(folder + "/"))
+                text = json.dumps([own, stage.get("params"), stage["cmd"]], sort_keys=True)
+                found[folder] = {"stage": name, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    return found
+
+
+def track(study: str, root: Path = Path()) -> int:
+    """Log what is recorded and not yet logged; returns the number of new runs."""
+    folders = {f: entry for f, entry in recorded(study, root).items() if (root / f / "metrics.json").is_file()}
+    if not folders:
+        return 0
+    # Set before the import: MLflow's telemetry starts on import.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
+    from mlflow import MlflowClient
+
+    store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root.resolve() / 'mlflow.db'}")
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name("fishbone")
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment("fishbone")
+    parent = _parent(client, experiment_id, study)
+    known = {run.data.tags.get("stage.digest") for run in _children(client, experiment_id, parent)}
+    new = {folder: entry for folder, entry in folders.items() if entry["digest"] not in known}
+    common = _provenance(root) | {"mlflow.parentRunId": parent, "study": study}
+    for folder, entry in new.items():
+        _log(client, experiment_id, root / folder, folder, common | entry)
+    return len(new)
+
+
+def _parent(client, experiment_id: str, study: str) -> str:
+    found = client.search_runs([experiment_id], f"tags.study = '{study}' and tags.kind = 'study'")
+    if found:
+        return found[0].info.run_id
+    run = client.create_run(experiment_id, run_name=study, tags={"study": study, "kind": "study"})
+    client.set_terminated(run.info.run_id)
+    return run.info.run_id
+
+
+def _children(client, experiment_id: str, parent: str) -> list:
+    runs, token = [], None
+    while True:
+        page = client.search_runs([experiment_id], f"tags.mlflow.parentRunId = '{parent}'", page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _provenance(root: Path) -> dict[str, str]:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True).stdout.strip()
+
+    return {
+        "mlflow.source.git.commit": git("rev-parse", "HEAD"),
+        "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))),
+        "dvc.lock.sha256": sha256(root / "dvc.lock"),
+    }
+
+
+def _log(client, experiment_id: str, path: Path, folder: str, tags: dict[str, str]) -> None:
+    from mlflow.entities import Metric
+
+    run = client.create_run(
+        experiment_id,
+        run_name="/".join(Path(folder).parts[2:]),
+        tags={"folder": folder, **{("stage.digest" if k == "digest" else k): v for k, v in tags.items()}},
+    )
+    now = run.info.start_time
+    points = [Metric(name, value, now, 0) for name, value in read_json(path / "metrics.json").items()]
+    if (path / "history.csv").is_file():
+        with open(path / "history.csv", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                step = int(row.pop("step"))
+                points += [Metric(f"history/{k}", float(v), now, step) for k, v in row.items() if v != ""]
+    for start in range(0, len(points), 1000):
+        client.log_batch(run.info.run_id, metrics=points[start : start + 1000])
+    client.set_terminated(run.info.run_id)
+
+
+@click.command(epilog="Example: fishbone track --study quick && mlflow ui --backend-store-uri sqlite:///mlflow.db")
+@click.option("--study", default=QUICK, show_default=True)
+def command(study: str) -> None:
+    """Log a study's recorded metrics to MLflow."""
+    load_study(study)
+    click.echo(f"{track(study)} new runs")

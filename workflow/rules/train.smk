@@ -1,0 +1,36 @@
+# A network for each data set and seed.
+
+TARGETS["train"] = expand(
+    "results/{study}/train/{dataset}/seed{seed}/metrics.json",
+    study=STUDY,
+    dataset=config["train"]["datasets"],
+    seed=config["train"]["seeds"],
+)
+
+
+rule train:
+    input:
+        data="results/{study}/prepare/{dataset}.npz",
+        src=sources("train"),
+    output:
+        model="results/{study}/train/{dataset}/seed{seed}/model.safetensors",
+        sidecar="results/{study}/train/{dataset}/seed{seed}/model.json",
+        metrics="results/{study}/train/{dataset}/seed{seed}/metrics.json",
+        history="results/{study}/train/{dataset}/seed{seed}/history.csv",
+    params:
+        block=job_params("train", config["train"]),
+        checkpoint="checkpoints/{study}/train/{dataset}/seed{seed}.safetensors",
+        out=subpath(output.model, parent=True),
+    log:
+        "logs/{study}/train/{dataset}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/train/{dataset}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["train"]["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "python -m fishbone train --data {input.data} --seed {wildcards.seed} --params {params.block:q}"
+        " --checkpoint {params.checkpoint} --out {params.out} > {log} 2>&1"
