@@ -97,11 +97,16 @@ def labelled(images: np.ndarray, labels: np.ndarray, classes: int, file) -> Labe
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if outside.size:
         row = int(outside[0])
-        raise InputError(
-            f"label is outside the {classes} classes",
-            file=file,
-            field=f"row {row}: label",
-            value=int(labels[row]),
-            remedy=f"Labels are integers from 0 to {classes - 1}; {REPLACE[0].lower()}{REPLACE[1:]}",
-        )
+        raise label_outside(int(labels[row]), classes, file, f"row {row}")
     return Labelled(images, labels.astype(np.int64))
+
+
+def label_outside(label: int | None, classes: int, file, row: str | None, first: int = 0) -> InputError:
+    """The error for a label that is no class; the source numbers its classes from ``first``."""
+    return InputError(
+        f"label is not one of the {classes} classes",
+        file=file,
+        field=f"{row}, label" if row else "label",
+        value=label,
+        remedy=f"Labels are integers from {first} to {first + classes - 1}.",
+    )

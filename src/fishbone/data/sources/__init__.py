@@ -3,16 +3,24 @@
 from collections.abc import Callable
 
 from fishbone.data.raw import RawData, Request
-from fishbone.data.sources import arrays, packaged
+from fishbone.data.sources import arrays, cifar10, folder, idx, packaged, parquet, svhn, tiny_imagenet
 
 Reader = Callable[[Request], RawData]
 
 NAMED: dict[str, Reader] = {
     "mnist5k": packaged.mnist5k,
     "digits": packaged.digits,
+    "mnist": idx.mnist,
+    "fashion-mnist": idx.fashion_mnist,
+    "cifar10": cifar10.cifar10,
+    "svhn": svhn.svhn,
+    "tiny-imagenet": tiny_imagenet.tiny_imagenet,
 }
-
-LOCATED: dict[str, Reader] = {"npz": arrays.read}
+LOCATED: dict[str, Reader] = {
+    "parquet": parquet.read,
+    "folder": folder.read,
+    "npz": arrays.read,
+}
 
 
 def read(request: Request) -> RawData:

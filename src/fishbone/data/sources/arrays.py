@@ -26,13 +26,13 @@ def read(request: Request) -> RawData:
     if layout is None:
         raise InputError(
             "unknown arrays",
-            file=path.name,
+            file=path,
             field="arrays",
             value=sorted(arrays),
             remedy=f"Name them {' or '.join(', '.join(keys) for keys in LAYOUTS)}; class_names may be added.",
         )
     names = _class_names(arrays, [arrays[key] for key in layout[1::2]])
-    splits = [_labelled(arrays[x], arrays[y], names, path.name) for x, y in zip(layout[::2], layout[1::2], strict=True)]
+    splits = [_labelled(arrays[x], arrays[y], names, path) for x, y in zip(layout[::2], layout[1::2], strict=True)]
     return RawData(splits[0], splits[1] if len(splits) == 2 else None, names, {path.name: sha256(path)})
 
 
@@ -41,7 +41,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"cannot be read as .npz: {error}", file=path.name, remedy=REPLACE) from None
+        raise InputError(f"cannot be read as .npz: {error}", file=path, remedy=REPLACE) from None
 
 
 def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
@@ -51,6 +51,6 @@ def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tup
     return tuple(str(label) for label in range(highest + 1))
 
 
-def _labelled(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], file: str) -> Labelled:
+def _labelled(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], file: Path) -> Labelled:
     column = labels.ndim == 2 and labels.shape[1] == 1
     return labelled(images, labels[:, 0] if column else labels, len(names), file)
