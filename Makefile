@@ -1,0 +1,50 @@
+# The thin front door. Under it `snakemake`, `dvc repro` and `fishbone --help` work on their own.
+STUDY ?= quick
+PROFILE ?= default
+PYTHON ?= python3
+# Installed from the lock by the first target that needs it; a changed lock installs again.
+READY := .venv/installed
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: setup reproduce test lint bench clean
+
+setup: $(READY)
+	@echo "== ready: . .venv/bin/activate, then fishbone --help"
+
+reproduce: $(READY)
+	@echo "== study '$(STUDY)' with profile '$(PROFILE)'"
+	@fishbone reproduce --study $(STUDY) --profile $(PROFILE)
+
+test: $(READY)
+	@echo "== tests (slow ones: .venv/bin/pytest -m slow)"
+	@python -m pytest
+
+lint: $(READY)
+	@echo "== ruff, snakefmt, snakemake --lint"
+	@ruff check .
+	@ruff format --check .
+	@snakefmt --check Snakefile workflow
+	@snakemake --lint
+
+bench: $(READY)
+	@echo "== paired benchmarks; leave the machine alone meanwhile"
+	@for file in benchmarks/*.py; do echo "-- $$file"; python $$file || exit 1; done
+
+clean: $(READY)
+	@echo "== removing what the study '$(STUDY)' made (results, checkpoints, logs); .venv and DVC's cache stay"
+	@rm -rf results/$(STUDY) checkpoints/$(STUDY) logs/$(STUDY) .snakemake/fishbone/$(STUDY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Fishbone needs Python 3.11 or newer; '$(PYTHON)' is not. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "'$(PYTHON)' has no venv module. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "== setting up .venv from requirements.lock (a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
