@@ -81,7 +81,7 @@ def write_tensors(path: str | Path, tensors: Mapping, header: Mapping | None = N
     """``.safetensors`` of CPU copies; ``header`` is JSON kept in the file's own metadata."""
     from safetensors.torch import save_file
 
-    metadata = None if header is None else {"json": json.dumps(header, sort_keys=True)}
+    metadata = None if header is None else {"json": json.dumps(header)}
     with replacing(path) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
 
