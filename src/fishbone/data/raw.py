@@ -5,6 +5,7 @@ orders them, the official test split if the source has one, the names of the cla
 raw file. `labelled` is the one check of content that every reader passes its arrays through.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,7 @@ def labelled(images: np.ndarray, labels: np.ndarray, classes: int, file) -> Labe
     Raises:
         InputError: wrong type or shape, no image, other lengths, or a label outside the classes (names the row).
     """
+    given = f"{images.dtype} {images.shape}"
     if images.ndim == 3:
         images = images[..., None]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -81,7 +83,7 @@ def labelled(images: np.ndarray, labels: np.ndarray, classes: int, file) -> Labe
             "images are not uint8 of shape (N, height, width, 1 or 3 channels)",
             file=file,
             field="images",
-            value=f"{images.dtype} {images.shape}",
+            value=given,
             remedy="Store grey levels or RGB as integers from 0 to 255, channels last.",
         )
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
@@ -99,6 +101,12 @@ def labelled(images: np.ndarray, labels: np.ndarray, classes: int, file) -> Labe
         row = int(outside[0])
         raise label_outside(int(labels[row]), classes, file, f"row {row}")
     return Labelled(images, labels.astype(np.int64))
+
+
+def numbered(labels: Iterable[int | None]) -> tuple[str, ...]:
+    """Names for classes that have none: their numbers. There are never more classes than labels."""
+    known = [label for label in labels if label is not None]
+    return tuple(str(label) for label in range(min(max(known, default=0) + 1, len(known))))
 
 
 def label_outside(label: int | None, classes: int, file, row: str | None, first: int = 0) -> InputError:

@@ -81,7 +81,7 @@ def obtain(request: Request, file: OfficialFile, subfolders: tuple[str, ...] = (
 def download(request: Request, file: OfficialFile) -> Path:
     """Fetch from the first mirror that has the file, else from its official address, into the cache."""
     import pooch
-    from requests import RequestException
+    from requests import HTTPError, RequestException
 
     mirrors = [root.rstrip("/") for root in request.roots if "://" in root]
     urls = [f"{mirror}/{name}" for mirror in mirrors for name in (f"{request.kind}/{file.name}", file.name)]
@@ -92,7 +92,7 @@ def download(request: Request, file: OfficialFile) -> Path:
         try:
             return Path(pooch.retrieve(url, f"md5:{file.md5}", file.name, folder, downloader=downloader))
         except RequestException as error:
-            failures.append(f"{url}: {error}")
+            failures.append(f"{url}: {error if isinstance(error, HTTPError) else type(error).__name__}")
         except ValueError as error:
             raise InputError(
                 f"download is damaged: {str(error).split('. ')[0]}",

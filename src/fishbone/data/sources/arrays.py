@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fishbone.data.raw import REPLACE, Labelled, RawData, Request, labelled
+from fishbone.data.raw import REPLACE, Labelled, RawData, Request, labelled, numbered
 from fishbone.data.roots import locate
 from fishbone.errors import InputError
 from fishbone.files import sha256
@@ -47,8 +47,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 def _class_names(arrays: dict[str, np.ndarray], labels: list[np.ndarray]) -> tuple[str, ...]:
     if "class_names" in arrays:
         return tuple(str(name) for name in arrays["class_names"])
-    highest = max((int(values.max()) for values in labels if values.size and values.dtype.kind in "iu"), default=0)
-    return tuple(str(label) for label in range(highest + 1))
+    return numbered(int(label) for values in labels if values.dtype.kind in "iu" for label in values.ravel())
 
 
 def _labelled(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], file: Path) -> Labelled:

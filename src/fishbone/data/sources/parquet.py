@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from fishbone.data.decode import Encoded, decoded
-from fishbone.data.raw import REPLACE, RawData, Request
+from fishbone.data.raw import REPLACE, RawData, Request, numbered
 from fishbone.data.roots import locate
 from fishbone.errors import InputError
 from fishbone.files import sha256
@@ -64,7 +64,7 @@ def read_folder(folder: Path, class_names: tuple[str, ...] | None, threads: int)
             table = _table(path, threads)
             (test if split == held_out else training).extend(_items(table, path))
             names = names or _class_names(table.schema)
-    names = names or tuple(str(label) for label in range(1 + max(item.label for item in (*training, *test))))
+    names = names or numbered(item.label for item in (*training, *test))
     files = {path.name: sha256(path) for paths in found.values() for path in paths}
     return decoded(training, test if held_out else None, names, files, threads)
 

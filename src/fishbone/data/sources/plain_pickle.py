@@ -20,9 +20,9 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, kind, fortran_order, data = state
-        if not isinstance(kind, _UInt8) or fortran_order:
-            raise pickle.UnpicklingError("an array that is not uint8 in C order")
-        self.values = np.frombuffer(data, dtype=np.uint8).reshape(shape)
+        if not isinstance(kind, _UInt8):
+            raise pickle.UnpicklingError("an array that is not uint8")
+        self.values = np.frombuffer(data, dtype=np.uint8).reshape(shape, order="F" if fortran_order else "C")
 
 
 class _UInt8:
