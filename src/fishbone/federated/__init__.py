@@ -1,1 +1,1 @@
-"""Rounds over devices and their aggregation."""
+"""Rounds over horizontal and vertical devices: HoVeFL and its baselines."""

@@ -1,0 +1,47 @@
+"""Local training between two aggregations: E epochs of mini-batches from a fresh optimiser.
+
+The optimiser starts anew each round, as in HoVeFL's code (notes ``hovefl.md`` §1.4). The order of samples comes
+from a generator keyed by (seed, round, owner): the members of a vertical group, which share the owner's name,
+draw the same order without exchanging it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fishbone.seeding import torch_generator
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """``optimiser`` makes one for given parameters."""
+
+    seed: int
+    epochs: int
+    batch: int
+    optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+    def batches(self, owner: str, round_: int, count: int) -> list[tuple[Tensor, ...]]:
+        """For each epoch its mini-batches: positions in 0 … count-1; the last batch takes the rest."""
+        generator = torch_generator(self.seed, "batches", round_, owner)
+        return [torch.randperm(count, generator=generator).split(self.batch) for _ in range(self.epochs)]
+
+
+def train_locally(
+    model: nn.Module, inputs: Tensor, labels: Tensor, local: LocalTraining, owner: str, round_: int
+) -> float:
+    """Train in place on whole images (N, C, H, W); mean cross-entropy of the last epoch in nats."""
+    optimiser = local.optimiser(model.parameters())
+    total = 0.0
+    for epoch in local.batches(owner, round_, len(labels)):
+        total = 0.0
+        for batch in epoch:
+            loss = F.cross_entropy(model(inputs[batch]), labels[batch])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            total += loss.item() * len(batch)
+    return total / len(labels)
