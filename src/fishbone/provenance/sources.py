@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def sources(stage: str) -> list[str]:
     """Sorted paths, relative to the project root, of what ``fishbone.stages.<stage>`` can import."""
     found: set[Path] = set()
-    waiting = [PACKAGE / "stages" / f"{stage}.py"]
+    waiting = _files_of(f"fishbone.stages.{stage}")
     while waiting:
         file = waiting.pop()
         if file not in found:

@@ -1,0 +1,81 @@
+"""What Snakemake plans before anything has run, and what generated files say."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from workspace import PROJECT, copy_project
+
+from fishbone.provenance.adopt import stale_stages
+from fishbone.provenance.generate import dvc_yaml
+from fishbone.provenance.params import SCHEMA, schema_text
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("empty"))
+
+
+def test_an_empty_tree_plans_jobs_of_every_stage(empty):
+    # Guards the trap of a root Snakefile without a target: "Nothing to be done", exit 0.
+    planned = empty.run("snakemake", "-n", "--quiet", "host").stdout
+    for rule in ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report"):
+        assert f"rule {rule}:" in planned
+
+
+def test_another_study_touches_only_its_own_results(empty):
+    outputs = empty.pending("cifar10")
+    assert outputs
+    assert all(output.split("/")[0] in ("prepare", "train") for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("depth: 8", "depth: 9", "params.yaml: train.depth: .*6n\\+2.*got 9"),
+        ("learning_rate: 0.2", "learning_rate: 2e-1", "params.yaml: train.learning_rate: .*number.*'2e-1'.*1.0e-3"),
+        ("epochs: 8", "epoch: 8", "params.yaml: train.epoch"),
+        ("precision: auto", "precision: half", "params.yaml: train.precision: .*'auto', 'bf16' or 'fp32'.*'half'"),
+    ],
+)
+def test_wrong_value_stops_before_any_job_and_names_key_value_and_what_is_allowed(empty, old, new, message):
+    with empty.edited("params.yaml", old, new):
+        done = empty.fishbone("reproduce", check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert re.search(message, done.stderr), done.stderr
+    assert not (empty.root / "results").exists()
+
+
+def test_dvc_yaml_and_schema_are_what_the_sources_say():
+    assert (PROJECT / "dvc.yaml").read_text() == dvc_yaml(PROJECT), "run `fishbone generate`"
+    assert (PROJECT / SCHEMA).read_text() == schema_text(), "run `fishbone generate`"
+
+
+def test_dvc_yaml_never_persists_outputs():
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    assert all(isinstance(out, str) for stage in stages.values() for out in stage["outs"])
+
+
+def test_stale_spreads_downstream_only():
+    stages = {
+        "a": {"deps": [], "outs": ["x"]},
+        "b": {"deps": ["x"], "outs": ["y"]},
+        "c": {"deps": ["y"], "outs": ["z"]},
+        "d": {"deps": ["x"], "outs": ["w"]},
+    }
+    assert stale_stages(stages, {"b"}) == {"b", "c"}
+    assert stale_stages(stages, {"a"}) == {"a", "b", "c", "d"}
+    assert stale_stages(stages, set()) == set()
+
+
+def test_unknown_study_is_named_with_the_known_ones():
+    done = subprocess.run(
+        [sys.executable, "-m", "fishbone", "params", "--study", "nope"],
+        cwd=PROJECT, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "quick, cifar10" in done.stderr

@@ -1,0 +1,103 @@
+"""Clones, pulls and interrupted runs: results are taken over when they hold, and only then."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from workspace import Workspace
+
+
+@pytest.fixture
+def clone(finished, tmp_path) -> Workspace:
+    """A fresh clone of the finished project, with its results pulled from the remote."""
+    finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "clone"))
+    clone = Workspace(tmp_path / "clone")
+    clone.dvc("pull", "--quiet", *stage_names(clone))
+    return clone
+
+
+def stage_names(workspace: Workspace) -> list[str]:
+    stages = yaml.safe_load((workspace.root / "dvc.yaml").read_text())["stages"]
+    return [name for name in stages if name.startswith("smoke-")]
+
+
+def test_clone_and_pull_leave_nothing_to_do(clone):
+    done = clone.fishbone("reproduce", "--study", "smoke")
+    assert "nothing to do" in done.stdout
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_clone_with_an_edited_rule_runs_that_rule_and_what_follows(clone):
+    rule = clone.root / "workflow/rules/federate.smk"
+    rule.write_text(rule.read_text().replace("python -m fishbone federate", "python -O -m fishbone federate"))
+    clone.fishbone("generate")
+    adopted = clone.fishbone("adopt", "--study", "smoke").stdout
+    assert "to be run: smoke-federate, smoke-report" in adopted
+    assert clone.pending_stages() == {"federate", "report"}
+
+
+def test_clone_with_changed_parameters_runs_what_depends_on_them(clone):
+    overlay = clone.root / "studies/smoke.yaml"
+    overlay.write_text(overlay.read_text().replace("sparsities: [0.5, 0.8]", "sparsities: [0.6, 0.8]"))
+    clone.fishbone("generate")
+    clone.fishbone("adopt", "--study", "smoke")
+    assert clone.pending_stages() == {"prune", "export", "bench", "report"}
+
+
+def test_a_damaged_result_is_found_by_its_hash_and_made_again(clone):
+    history = clone.root / "results/smoke/train/digits/seed0/history.csv"
+    history.chmod(0o644)
+    history.write_text(history.read_text() + "tampered\n")
+    adopted = clone.fishbone("adopt", "--study", "smoke").stdout
+    assert "smoke-train" in adopted.split("to be run:")[1]
+
+
+def test_lost_snakemake_records_are_rebuilt_from_dvc_lock(clone):
+    clone.fishbone("adopt", "--study", "smoke")
+    assert clone.pending() == []
+    for name in ("metadata", "fishbone"):
+        for path in (clone.root / ".snakemake" / name).iterdir():
+            path.unlink()
+    clone.fishbone("reproduce", "--study", "smoke")
+    assert clone.pending() == []
+
+
+def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):
+    finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "bare"))
+    bare = Workspace(tmp_path / "bare")
+    dry = ("repro", "--dry", "--allow-missing", *stage_names(bare))
+    assert "up to date" in bare.dvc(*dry).stdout
+    source = bare.root / "src/fishbone/report/claims.py"
+    source.write_text(source.read_text() + "\n")
+    assert "Running stage 'smoke-report'" in bare.dvc(*dry).stdout
+
+
+def test_outdated_dvc_yaml_is_refused_and_nothing_is_blessed(clone):
+    path = clone.root / "dvc.yaml"
+    path.write_text(path.read_text() + "# edited\n")
+    before = (clone.root / "dvc.lock").read_bytes()
+    refused = clone.fishbone("record", "--study", "smoke", check=False)
+    assert refused.returncode == 2
+    assert "fishbone generate" in refused.stderr
+    assert (clone.root / "dvc.lock").read_bytes() == before
+
+
+def test_tracking_twice_logs_once_and_a_clone_can_rebuild_the_database(finished, clone):
+    assert finished.fishbone("track", "--study", "smoke").stdout == "0 new runs\n"
+    assert not (clone.root / "mlflow.db").exists()
+    count = int(clone.fishbone("track", "--study", "smoke").stdout.split()[0])
+    metrics = list(Path(clone.root / "results").rglob("*metrics.json"))
+    assert count == len(metrics) > 5
+
+
+def test_claims_print_as_json(finished):
+    claims = json.loads(finished.fishbone("claims", "--study", "smoke", "--json").stdout)
+    assert {claim["verdict"] for claim in claims} <= {"holds", "fails", "not tested"}
+    assert all(claim["why"] and claim["setting"] for claim in claims)
+
+
+def test_snakemakes_own_report_works(finished, tmp_path):
+    page = tmp_path / "snakemake.html"
+    finished.run("snakemake", "--config", "study=smoke", "--report", str(page))
+    assert "figures/" in page.read_text() or page.stat().st_size > 100_000
