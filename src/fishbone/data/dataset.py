@@ -57,11 +57,11 @@ class Dataset:
 
 def save_dataset(path: str | Path, *, images, labels, train, validation, test, class_names) -> None:
     """Write the canonical file; mean and standard deviation come from the train split alone."""
-    pixels = images[train].reshape(-1, images.shape[-1])
-    counts = np.stack([np.bincount(channel, minlength=256) for channel in pixels.T]).astype(np.float64)
+    counts = _histogram(images, train)
     levels = np.arange(256) / 255
-    mean = counts @ levels / len(pixels)
-    std = np.sqrt(np.maximum(counts @ levels**2 / len(pixels) - mean**2, 1e-12))
+    pixels = counts[0].sum()
+    mean = counts @ levels / pixels
+    std = np.sqrt(np.maximum(counts @ levels**2 / pixels - mean**2, 1e-12))
     write_npz(
         path,
         {
@@ -75,6 +75,15 @@ def save_dataset(path: str | Path, *, images, labels, train, validation, test, c
             "std": std.astype(np.float32),
         },
     )
+
+
+def _histogram(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """(C, 256) float64: how often each channel has each value; by blocks, to need little memory."""
+    counts = np.zeros((images.shape[-1], 256))
+    for start in range(0, len(indices), 4096):
+        pixels = images[indices[start : start + 4096]].reshape(-1, images.shape[-1])
+        counts += [np.bincount(channel, minlength=256) for channel in pixels.T]
+    return counts
 
 
 def load_dataset(path: str | Path) -> Dataset:

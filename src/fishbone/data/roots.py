@@ -99,8 +99,9 @@ def download(request: Request, file: OfficialFile) -> Path:
                 file=url,
                 remedy="Try again; if it stays so, the mirror holds another file.",
             ) from None
+    searched = ", ".join(str(folder) for folder in folders(request)) or "a local folder (none is set)"
     raise InputError(
-        f"not found in a local folder, and cannot be downloaded ({'; '.join(failures)})",
+        f"not found in {searched}, and cannot be downloaded ({'; '.join(failures)})",
         file=file.name,
         remedy=f"Get it from {file.url} and put it in a folder; "
         "then set FISHBONE_DATA or prepare.root to that folder (or to a mirror's URL).",

@@ -46,7 +46,9 @@ class Plan(Params):
     datasets: list[str] = Field(min_length=1, description="which of the sources to prepare")
 
 
-@click.command("prepare", epilog="Example: fishbone prepare mnist5k --params JSON --out results/quick/mnist5k.npz")
+@click.command(
+    "prepare", epilog="Example: fishbone prepare mnist5k --params JSON --out results/quick/prepare/mnist5k.npz"
+)
 @click.argument("dataset")
 @params_option(Params)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz to write; .json goes beside it.")
@@ -55,24 +57,29 @@ def command(dataset: str, params: Params, out: Path) -> None:
 
     Raw files are searched in the folder or mirror FISHBONE_DATA, then `root`, then the cache, then downloaded.
     """
-    from fishbone.data.dataset import load_dataset, save_dataset, summary
-    from fishbone.data.raw import Request
-    from fishbone.data.sources import read
-    from fishbone.data.splits import split
+    from fishbone.data.dataset import load_dataset, summary
     from fishbone.files import write_json
 
     source = _source(dataset, params, out)
+    origin = _convert(source, params, out)
+    facts = summary(load_dataset(out))
+    write_json(out.with_suffix(".json"), {**facts, **origin})
+    sizes = ", ".join(f"{count} {name}" for name, count in facts["counts"].items())
+    click.echo(f"{dataset}: {sizes} images of {facts['shape']} in {len(facts['class_names'])} classes")
+
+
+def _convert(source: Named | Located, params: Params, out: Path) -> dict:
+    """Write ``out`` and tell where its images come from; large sources leave memory on return."""
+    from fishbone.data.dataset import save_dataset
+    from fishbone.data.raw import Request
+    from fishbone.data.sources import read
+    from fishbone.data.splits import split
+
     roots = tuple(root for root in (os.environ.get("FISHBONE_DATA"), params.root) if root)
     raw = read(Request(source.kind, getattr(source, "path", None), roots, params.threads))
     arrays = split(raw, seed=params.seed, validation=params.validation, test=params.test)
     save_dataset(out, **arrays, class_names=raw.class_names)
-    facts = summary(load_dataset(out))
-    write_json(
-        out.with_suffix(".json"),
-        {**facts, "source": source.kind, "official_test": raw.test is not None, "files": raw.files},
-    )
-    sizes = ", ".join(f"{count} {name}" for name, count in facts["counts"].items())
-    click.echo(f"{dataset}: {sizes} images of {facts['shape']} in {len(facts['class_names'])} classes")
+    return {"source": source.kind, "official_test": raw.test is not None, "files": raw.files}
 
 
 def _source(dataset: str, params: Params, out: Path) -> Named | Located:
