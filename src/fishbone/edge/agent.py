@@ -1,0 +1,434 @@
+"""Measures ONNX classifiers on the machine it runs on: the one file that travels to a device.
+
+    python -P agent.py JOB.json
+
+Needs Python ≥ 3.11, numpy and onnxruntime, nothing else. Reads a job (fishbone.edge.job writes it), prints progress on
+stderr and one JSON document between two sentinel lines on stdout. It measures and judges nothing: percentiles,
+intervals and verdicts come from fishbone.edge.timing, for all kinds of devices alike.
+
+Order: file hashes → cold runs (a fresh process each) → parity with the host's outputs → accuracy → interleaved warm
+rounds of all models in one process, the baseline loaded twice → operators after optimisation. A model that fails
+keeps its status and the others go on; when the wall budget ends, what there is is printed with ``complete: false``.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+_began = time.perf_counter_ns()
+import numpy as np  # noqa: E402 (timed: importing is part of a cold start)
+import onnxruntime as ort  # noqa: E402
+
+IMPORT_NS = time.perf_counter_ns() - _began
+
+SCHEMA = 1
+BEGIN, END = "-----BEGIN FISHBONE MEASUREMENT-----", "-----END FISHBONE MEASUREMENT-----"
+CONTROL = "baseline again"  # the A/A control
+SESSION = {
+    # Waiting threads would steal time from the other models; tiny pruned values would take the slow denormal path.
+    "session.intra_op.allow_spinning": "0",
+    "session.set_denormal_as_zero": "1",
+}
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+DTYPES["tensor(uint8)"] = np.uint8
+FLAGS = "avx avx2 avx512f avx512_vnni avx_vnni avx512_bf16 amx_int8 amx_bf16 asimddp i8mm bf16 sve hypervisor"
+WARM_UP_RUNS = 10
+MAX_REPEATS = 256
+PROFILED_RUNS = 5
+
+
+def main(arguments: list[str]) -> None:
+    job_file = Path(arguments[0])
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    pin(job["threads"])
+    document = cold_start(job, int(arguments[2])) if "--cold" in arguments else measure(job, job_file)
+    print(f"{BEGIN}\n{json.dumps(document)}\n{END}", flush=True)
+
+
+def measure(job: dict, job_file: Path) -> dict:
+    """The whole measurement; keys as in fishbone.edge.results.Measurement."""
+    deadline = time.monotonic() + job["budget_seconds"]
+    records = [
+        {"name": model["name"], "status": "ok", "message": None}
+        | {"cold": [], "parity": None, "accuracy": None, "blocks_ns": [], "operators": None}
+        for model in job["models"]
+    ]
+    for model, record in zip(job["models"], records, strict=True):
+        check_hash(model, record)
+    cold_starts(job, job_file, records, deadline)
+    vectors = np.load(job["vectors"])
+    arms = open_arms(job, records, vectors)
+    check_parity(arms, records, vectors)
+    finished = measure_accuracy(job, arms, records, deadline)
+    control, contention, full = warm_rounds(job, arms, records, deadline)
+    finished &= full
+    for index in [i for i in arms if records[i]["status"] == "ok"]:
+        if time.monotonic() > deadline:
+            finished = False
+            break
+        with failures(records[index]):
+            records[index]["operators"] = operators(job["models"][index], arms[index][1], job["threads"])
+    return {
+        "schema_version": SCHEMA,
+        "agent_sha256": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        "complete": finished and all(len(r["cold"]) == job["cold_runs"] for r in records if r["status"] == "ok"),
+        "environment": environment(),
+        "session": SESSION,
+        "contention": contention,
+        "control_blocks_ns": control,
+        "models": records,
+    }
+
+
+# ---- models and inputs
+
+
+def open_session(file: str, threads: int, profile: str | None = None) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    for key, value in SESSION.items():
+        options.add_session_config_entry(key, value)
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, profile
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def failures(record: dict, status: str = "unsupported"):
+    """An exception inside becomes the record's status and a message without paths."""
+    try:
+        yield
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        starved = isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text
+        record["status"] = "oom" if starved else status
+        record["message"] = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][\w.+@~-]+)+[/\\]", "", text)[:500]
+
+
+def check_hash(model: dict, record: dict) -> None:
+    with failures(record, "hash_mismatch"), open(model["file"], "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != model["sha256"]:
+            raise ValueError("the file is not the one that was sent; it may have been cut short")
+
+
+def open_arms(job: dict, records: list[dict], vectors) -> dict[int, tuple]:
+    """{model's index: (session, feed of one run)} of what can be run here."""
+    arms = {}
+    for index, model in enumerate(job["models"]):
+        if records[index]["status"] == "ok":
+            with failures(records[index]):
+                session = open_session(model["file"], job["threads"])
+                arms[index] = session, one_feed(session, vectors, index)
+    return arms
+
+
+def one_feed(session: ort.InferenceSession, vectors, index: int) -> dict:
+    if f"{index}.feed" not in vectors:
+        raise ValueError("the host could not run it, so it sent no inputs")
+    return {session.get_inputs()[0].name: vectors[f"{index}.feed"]}
+
+
+def run_all(session: ort.InferenceSession, inputs: np.ndarray) -> np.ndarray:
+    """First output for all inputs, (N, …); where the graph fixes its batch size, the last batch is filled up."""
+    source = session.get_inputs()[0]
+    size = source.shape[0] if isinstance(source.shape[0], int) else 64
+    outputs = []
+    for start in range(0, len(inputs), size):
+        batch = inputs[start : start + size]
+        full = np.resize(batch, (size, *batch.shape[1:])) if len(batch) < size == source.shape[0] else batch
+        outputs.append(session.run(None, {source.name: full})[0][: len(batch)])
+    return np.concatenate(outputs)
+
+
+# ---- correctness
+
+
+def check_parity(arms: dict, records: list[dict], vectors) -> None:
+    """This device's outputs against those of the host's unoptimised graph, on the same inputs."""
+    for index, (session, _) in arms.items():
+        with failures(records[index]):
+            inputs, reference = vectors[f"{index}.inputs"], vectors[f"{index}.outputs"]
+            reference = reference.reshape(len(inputs), -1).astype(np.float64)
+            outputs = run_all(session, inputs).reshape(reference.shape).astype(np.float64)
+            worst, scale = np.abs(outputs - reference).max(), np.abs(reference).max()
+            if not np.isfinite(worst):
+                raise ValueError("outputs are not finite")
+            records[index]["parity"] = {
+                "inputs": len(reference),
+                "max_abs": float(worst),
+                "relative": float(worst / max(scale, np.finfo(np.float32).tiny)),
+                "agreement": float((outputs.argmax(1) == reference.argmax(1)).mean()),
+            }
+
+
+def measure_accuracy(job: dict, arms: dict, records: list[dict], deadline: float) -> bool:
+    """Counts right answers on the job's images; False when the budget ended first."""
+    if job["images"] is None:
+        return True
+    data = np.load(job["images"])
+    images, labels = data["images"], data["labels"]
+    for index, (session, _) in arms.items():
+        if time.monotonic() > deadline:
+            return False
+        say(f"accuracy of {records[index]['name']}")
+        if records[index]["status"] == "ok":
+            with failures(records[index]):
+                outputs = run_all(session, prepare(images, data, session))
+                if outputs.ndim != 2:
+                    raise ValueError(f"no classifier: the first output has shape {outputs.shape}")
+                correct = int((outputs.argmax(1) == labels).sum())
+                records[index]["accuracy"] = {"correct": correct, "images": len(outputs)}
+    return True
+
+
+def prepare(images: np.ndarray, data, session: ort.InferenceSession) -> np.ndarray:
+    """uint8 (N, H, W, C) → what the graph takes: raw bytes, or normalised by its own or the data's statistics."""
+    dtype = DTYPES[session.get_inputs()[0].type]
+    pixels = images.transpose(0, 3, 1, 2)
+    if dtype is np.uint8:
+        return np.ascontiguousarray(pixels)
+    own = session.get_modelmeta().custom_metadata_map
+    mean, std = (np.float32(json.loads(own[f"fishbone.{key}"]) if f"fishbone.{key}" in own else data[key])
+                 for key in ("mean", "std"))  # fmt: skip
+    scaled = (pixels.astype(np.float32) / 255 - mean[:, None, None]) / std[:, None, None]
+    return np.ascontiguousarray(scaled, dtype=dtype)
+
+
+# ---- cold start
+
+
+def cold_starts(job: dict, job_file: Path, records: list[dict], deadline: float) -> None:
+    """Import, load and first run in a fresh process; files are in the page cache. First, as a crash hurts no other."""
+    for repetition in range(job["cold_runs"]):
+        for index, record in enumerate(records):
+            remaining = deadline - time.monotonic()
+            if record["status"] == "ok" and remaining > 0:
+                say(f"cold start {repetition + 1} of {record['name']}")
+                result = cold_child(job_file, index, remaining)
+                record["cold"] += [run] if (run := result.pop("run")) else []
+                record.update(result)
+
+
+def cold_child(job_file: Path, index: int, timeout: float) -> dict:
+    command = [sys.executable, "-P", str(Path(__file__).resolve()), str(job_file), "--cold", str(index)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return {"run": None, "status": "timeout", "message": "the first run did not end within the budget"}
+    if done.returncode:
+        status = "oom" if done.returncode in (-9, 137) else "crashed"
+        return {"run": None, "status": status, "message": f"its process ended with {done.returncode}"}
+    return json.loads(done.stdout.split(BEGIN)[1].split(END)[0])
+
+
+def cold_start(job: dict, index: int) -> dict:
+    """Inside the fresh process."""
+    record, run = {"status": "ok", "message": None}, {"import_ns": IMPORT_NS, "import_rss_bytes": peak_rss()}
+    with failures(record), np.load(job["vectors"]) as vectors:
+        began = time.perf_counter_ns()
+        session = open_session(job["models"][index]["file"], job["threads"])
+        run["load_ns"] = time.perf_counter_ns() - began
+        feed = one_feed(session, vectors, index)
+        began = time.perf_counter_ns()
+        session.run(None, feed)
+        run["first_run_ns"] = time.perf_counter_ns() - began
+        run["peak_rss_bytes"] = peak_rss()
+    return record | {"run": run if record["status"] == "ok" else None}
+
+
+def peak_rss() -> int | None:
+    """Bytes; the kernel's high-water mark of this process alone (``ru_maxrss`` would carry over its parent's)."""
+    match = re.search(r"VmHWM:\s+(\d+) kB", read("/proc/self/status"))
+    return int(match[1]) * 1024 if match else None
+
+
+# ---- warm rounds
+
+
+def warm_rounds(job: dict, arms: dict, records: list[dict], deadline: float) -> tuple[list, dict | None, bool]:
+    """(blocks of the control, evidence of contention, whether the time asked for was spent).
+
+    Where a session's memory happens to lie changes its speed by a per cent or so, for as long as it lives. So the
+    time is cut into sittings that load every model anew. Blocks go to the records: [sitting][round][run] nanoseconds.
+    """
+    control = {"name": CONTROL, "status": "ok", "blocks_ns": []}
+    kept = {index: records[index] for index in arms}
+    if job["baseline"] in kept:
+        kept[CONTROL] = control
+    say(f"{job['sittings']} sittings of {len(kept)} sessions, {job['seconds']:g} s each in all")
+    shuffle = random.Random(job["seed"]).shuffle
+    before, began, spent, full = pressure(), time.monotonic(), Counter(), True
+    for _ in range(job["sittings"]):
+        present = [key for key in kept if kept[key]["status"] == "ok"]
+        shuffle(present)
+        if not present or time.monotonic() > deadline:
+            full = not present
+            break
+        sitting(job, present, kept, arms, shuffle, deadline, spent)
+    ratio = spent["wall"] / spent["cpu"] if job["threads"] == 1 and spent["cpu"] else None
+    return control["blocks_ns"], contention(before, pressure(), time.monotonic() - began, ratio), full
+
+
+def sitting(job: dict, present: list, kept: dict, arms: dict, shuffle, deadline: float, spent: Counter) -> None:
+    """Load and warm up, then rounds: every model takes its turn once, in shuffled order."""
+    ready = {}
+    for key in present:
+        index = job["baseline"] if key == CONTROL else key
+        with failures(kept[key]):
+            session, feed = open_session(job["models"][index]["file"], job["threads"]), arms[index][1]
+            ready[key] = session, feed, warm_up(session, feed, job)
+            kept[key]["blocks_ns"].append([])
+    until = time.monotonic() + job["seconds"] * len(ready) / job["sittings"]
+    first = True
+    while ready and (first or time.monotonic() < min(until, deadline)):
+        first = False
+        order = list(ready)
+        shuffle(order)
+        for key in order:
+            with failures(kept[key]):
+                block, cpu = timed_block(*ready[key])
+                kept[key]["blocks_ns"][-1].append(block)
+                spent.update(wall=sum(block), cpu=cpu)
+            if kept[key]["status"] != "ok":
+                del ready[key]
+
+
+def warm_up(session: ort.InferenceSession, feed: dict, job: dict) -> int:
+    """Runs for a while; returns how many runs fill one block."""
+    took, until = [], time.monotonic() + job["warmup_seconds"] / job["sittings"]
+    while len(took) < WARM_UP_RUNS or time.monotonic() < until:
+        began = time.perf_counter_ns()
+        session.run(None, feed)
+        took.append(time.perf_counter_ns() - began)
+    return max(1, min(MAX_REPEATS, round(job["block_ms"] * 1e6 / np.median(took[len(took) // 2 :]))))
+
+
+def timed_block(session: ort.InferenceSession, feed: dict, repeats: int) -> tuple[list[int], int]:
+    """(wall nanoseconds of each run, CPU nanoseconds of this thread for all); the first run refills the caches."""
+    session.run(None, feed)
+    took, cpu = [], time.thread_time_ns()
+    for _ in range(repeats):
+        began = time.perf_counter_ns()
+        session.run(None, feed)
+        took.append(time.perf_counter_ns() - began)
+    return took, time.thread_time_ns() - cpu
+
+
+# ---- what the optimiser left
+
+
+def operators(model: dict, feed: dict, threads: int) -> list[dict]:
+    """Operator kinds of the optimised graph with provider, number of nodes and share of the time."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = open_session(model["file"], threads, profile=str(Path(folder) / "profile"))
+        for _ in range(PROFILED_RUNS):
+            session.run(None, feed)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    nodes, spent = Counter(), Counter()
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            kind = event["args"]["op_name"], event["args"]["provider"]
+            nodes[kind] += 1
+            spent[kind] += event["dur"]
+    total = sum(spent.values()) or 1
+    return [
+        {"operator": kind[0], "provider": kind[1], "nodes": nodes[kind] // PROFILED_RUNS, "share": spent[kind] / total}
+        for kind in sorted(nodes)
+    ]
+
+
+# ---- the machine
+
+
+def pin(threads: int) -> None:
+    """One thread stays on one core; more are left to the scheduler."""
+    if threads == 1 and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def pressure() -> dict:
+    """Counters that tell of neighbours; what cannot be read is None."""
+    ticks = [int(field) for field in read("/proc/stat").partition("\n")[0].split()[1:9]]
+    stalled = re.search(r"some .*total=(\d+)", read("/proc/pressure/cpu"))
+    try:
+        import resource
+
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    except ImportError:
+        switches = None
+    return {
+        "ticks": ticks or None,
+        "stalled_us": int(stalled[1]) if stalled else None,
+        "switches": switches,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def contention(before: dict, after: dict, seconds: float, wall_over_cpu: float | None) -> dict:
+    def change(key):
+        return None if before[key] is None else after[key] - before[key]
+
+    ticks = None if before["ticks"] is None else np.subtract(after["ticks"], before["ticks"])
+    return {
+        "seconds": seconds,
+        "wall_over_cpu": wall_over_cpu,
+        "steal_fraction": None if ticks is None else float(ticks[7] / max(ticks.sum(), 1)),
+        "cpu_pressure": None if before["stalled_us"] is None else change("stalled_us") / 1e6 / seconds,
+        "involuntary_switches": change("switches"),
+        "load_before": before["load"],
+        "load_after": after["load"],
+    }
+
+
+def environment() -> dict:
+    """Software and hardware; no host name, user, address, path or time."""
+    cpuinfo = read("/proc/cpuinfo")
+    model = re.search(r"(?:model name|Model|Hardware)\s*:\s*(.+)", cpuinfo)
+    present = set(" ".join(re.findall(r"(?:flags|Features)\s*:\s*(.+)", cpuinfo)[:1]).split())
+    memory = re.search(r"MemTotal:\s+(\d+) kB", read("/proc/meminfo"))
+    limit = read("/sys/fs/cgroup/memory.max") or read("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+    governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": ort.__version__,
+        "providers": ort.get_available_providers(),
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu": model[1].strip() if model else platform.processor() or None,
+        "cpu_flags": [flag for flag in FLAGS.split() if flag in present],
+        "cores": os.cpu_count(),
+        "cores_used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "governor": governor or None,
+        "memory_bytes": int(memory[1]) * 1024 if memory else None,
+        "memory_limit_bytes": int(limit) if limit.strip().isdigit() and int(limit) < 2**60 else None,
+    }
+
+
+def read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def say(text: str) -> None:
+    print(f"agent: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,75 @@
+"""Export with every gate: bytes that passed them all, or an error and nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from fishbone.edge import gates
+from fishbone.edge.export import to_bytes, to_onnx, with_metadata
+from fishbone.edge.facts import facts
+from fishbone.edge.results import FileFacts
+from fishbone.errors import InputError
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file's content, what it is, how close it is to PyTorch, and what its metadata say."""
+
+    content: bytes
+    facts: FileFacts
+    parity: gates.Parity
+    provenance: dict
+
+
+def checked_export(
+    network: nn.Module, images: np.ndarray, *, opset: int, threads: int, provenance: Mapping[str, object]
+) -> Exported:
+    """Export ``network`` and check the result.
+
+    Args:
+        images: (N, C, H, W) float32, normalised; outputs are compared on them.
+        provenance: JSON values that go into the file's metadata, with ``nonzero``, ``sparsity`` and
+            ``parity_max_abs`` (one digit, so that a last bit changes no hash) as measured here.
+
+    Raises:
+        GateError: a check failed.
+    """
+    proto = to_onnx(network, images.shape[1:], opset)
+    gates.check_interface(proto, opset)
+    gates.check_folded(proto)
+    gates.check_zeros(proto, kept(network))
+    gates.check_size(proto, network)
+    parity = gates.check_parity(proto, network, images, threads)
+    bare = facts(proto, to_bytes(proto))
+    measured = {
+        "nonzero": bare.nonzero,
+        "sparsity": 1 - bare.nonzero / bare.weights,
+        "parity_max_abs": float(f"{parity.max_abs:.0e}"),
+    }
+    provenance = {**provenance, **measured}
+    proto = with_metadata(proto, provenance)
+    gates.check_no_paths(proto)
+    content = to_bytes(proto)
+    return Exported(content, facts(proto, content), parity, provenance)
+
+
+def kept(network: nn.Module) -> dict[str, np.ndarray]:
+    """Parameter's name → where it is not zero, for kernels (two dimensions or more)."""
+    return {name: (value != 0).numpy() for name, value in network.named_parameters() if value.ndim >= 2}
+
+
+def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file) -> None:
+    """The weights must be zero wherever ``masks`` (read from ``file``) are.
+
+    Raises:
+        InputError: a mask fits no parameter, or hides a weight that is not zero.
+    """
+    parameters = dict(network.named_parameters())
+    remedy = "Take weights and masks from the same run."
+    for name, mask in masks.items():
+        if name not in parameters or parameters[name].shape != mask.shape:
+            raise InputError("fits no parameter of the network", file=file, field=name, remedy=remedy)
+        if (revived := int(((parameters[name] != 0) & (mask == 0)).sum())) > 0:
+            raise InputError("hides weights that are not zero", file=file, field=name, value=revived, remedy=remedy)

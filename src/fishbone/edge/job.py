@@ -1,0 +1,127 @@
+"""What an agent is told: models, protocol, inputs with the host's outputs, test images.
+
+The host computes reference outputs with ONNX Runtime's optimiser switched off, so that parity on the device checks
+its optimiser and kernels; that the file itself equals PyTorch is the export's gate. Inputs are validation images and a
+blank one where there is a data set, seeded noise otherwise. Everything goes into one folder; any classifier with one
+image input (batch, C, H, W), fixed or free batch, will do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from fishbone.data.dataset import Dataset
+from fishbone.edge.agent import DTYPES
+from fishbone.edge.protocol import Protocol
+from fishbone.errors import InputError
+from fishbone.files import sha256, write_json, write_npz
+from fishbone.seeding import numpy_generator
+
+VECTORS = 32
+
+
+@dataclass(frozen=True)
+class Job:
+    """``file`` is what the agent reads; ``models`` are {"name", "file", "sha256"}, ``baseline`` an index into them."""
+
+    file: Path
+    protocol: Protocol
+    models: list[dict]
+    baseline: int
+
+
+def write_job(models: Sequence[Path], baseline: int, dataset: Dataset | None, protocol: Protocol, folder: Path) -> Job:
+    """Write ``job.json`` and the arrays that it names into ``folder``.
+
+    Raises:
+        InputError: a model is given twice, or does not take the data set's images.
+    """
+    names = unique_names(models)
+    vectors: dict[str, np.ndarray] = {}
+    for index, file in enumerate(models):
+        vectors |= {f"{index}.{key}": array for key, array in _vectors(file, dataset, protocol.seed).items()}
+    write_npz(folder / "vectors.npz", vectors)
+    if dataset is not None:
+        chosen = dataset.test[: protocol.images]
+        arrays = {"images": dataset.images[chosen], "labels": dataset.labels[chosen]}
+        write_npz(folder / "images.npz", arrays | {"mean": dataset.mean, "std": dataset.std})
+    entries = [
+        {"name": name, "file": str(file.resolve()), "sha256": sha256(file)}
+        for name, file in zip(names, models, strict=True)
+    ]
+    arrays = {"vectors": str(folder / "vectors.npz"), "images": dataset and str(folder / "images.npz")}
+    write_json(folder / "job.json", {**asdict(protocol), **arrays, "models": entries, "baseline": baseline})
+    return Job(folder / "job.json", protocol, entries, baseline)
+
+
+def unique_names(files: Sequence[Path]) -> list[str]:
+    """Each file's stem, with as many parent folders before it as tell the files apart."""
+    parts = [(*file.resolve().parent.parts[1:], file.stem) for file in files]
+    if len(set(parts)) < len(parts):
+        raise InputError("a model is given twice", field="MODELS", remedy="Name each file once.")
+    depth = next(n for n in range(1, 10_000) if len({part[-n:] for part in parts}) == len(parts))
+    return ["/".join(part[-depth:]) for part in parts]
+
+
+def _vectors(file: Path, dataset: Dataset | None, seed: int) -> dict[str, np.ndarray]:
+    """``inputs`` (N, …), the host's ``outputs`` and the ``feed`` of one run; empty where the host cannot run it.
+
+    A model that fails here is left to the device, which reports why.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception:
+        return {}
+    inputs = _inputs(file, session, dataset, seed)
+    source = session.get_inputs()[0]
+    size = source.shape[0] if isinstance(source.shape[0], int) else 1
+    inputs = inputs[: max(size, len(inputs) // size * size)]
+    inputs = np.resize(inputs, (max(size, len(inputs)), *inputs.shape[1:]))
+    batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
+    try:
+        outputs = np.concatenate([session.run(None, {source.name: batch})[0] for batch in batches])
+    except Exception:
+        return {}
+    return {"inputs": inputs, "outputs": outputs, "feed": batches[0]}
+
+
+def _inputs(file: Path, session: ort.InferenceSession, dataset: Dataset | None, seed: int) -> np.ndarray:
+    """(VECTORS, C, H, W) in the type that the graph takes."""
+    source = session.get_inputs()[0]
+    dtype = DTYPES.get(source.type)
+    if len(session.get_inputs()) != 1 or dtype is None or len(source.shape) < 2:
+        found = [(entry.name, entry.type, entry.shape) for entry in session.get_inputs()]
+        remedy = f"It must take one array of images as {', '.join(DTYPES)}."
+        raise InputError("takes other inputs than a batch of images", file=file, value=found, remedy=remedy)
+    shape = source.shape[1:]
+    if dataset is not None:
+        return _images(file, shape, dataset, dtype)
+    if not all(isinstance(side, int) for side in shape):
+        tool = "python -m onnxruntime.tools.make_dynamic_shape_fixed"
+        raise InputError(
+            "input has free sides", file=file, value=shape, remedy=f"Fix them with {tool}, or give --data."
+        )
+    generator = numpy_generator(seed, "bench inputs")
+    if dtype is np.uint8:
+        return generator.integers(256, size=(VECTORS, *shape), dtype=np.uint8)
+    return generator.standard_normal((VECTORS, *shape)).astype(dtype)
+
+
+def _images(file: Path, shape: Sequence, dataset: Dataset, dtype) -> np.ndarray:
+    matches = len(shape) == 3 and all(
+        a == b or not isinstance(a, int) for a, b in zip(shape, dataset.shape, strict=True)
+    )
+    if not matches:
+        remedy = f"{dataset.name} has (channels, height, width) {dataset.shape}; leave out --data to time it on noise."
+        raise InputError("takes images of another shape", file=file, value=shape, remedy=remedy)
+    images = dataset.images[dataset.validation[: VECTORS - 1]]
+    images = np.concatenate([images, np.zeros_like(images[:1])])
+    if dtype is np.uint8:
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return dataset.normalise(images).astype(dtype)

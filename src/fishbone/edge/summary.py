@@ -1,0 +1,100 @@
+"""A device's raw measurement → the result that people and the report read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from fishbone.edge import timing
+from fishbone.edge.agent import SCHEMA
+from fishbone.edge.devices import Outcome
+from fishbone.edge.gates import MAX_RELATIVE, MIN_AGREEMENT
+from fishbone.edge.job import Job
+from fishbone.edge.results import Accuracy, FileFacts, Interval, Latency, ModelMeasurement, ModelResult, Result
+from fishbone.seeding import numpy_generator
+
+
+def summarise(
+    device: str, kind: str, outcome: Outcome, job: Job, facts: Sequence[FileFacts], data_sha256: str | None
+) -> Result:
+    """Percentiles, intervals and verdicts of fishbone.edge.timing. A device that failed gives a result as well."""
+    raw = outcome.measurement
+    models = raw.models if raw else [_nothing(model["name"], outcome) for model in job.models]
+    rounds = [timing.block_medians(model.blocks_ns) for model in models]
+    control_rounds = timing.block_medians(raw.control_blocks_ns) if raw else []
+    speedups = [_interval(rounds[job.baseline], one, job) for one in rounds]
+    control = _interval(rounds[job.baseline], control_rounds, job)
+    contention = raw.contention if raw else None
+    disturbances = timing.disturbances(contention.wall_over_cpu, contention.cpu_pressure) if contention else []
+    return Result(
+        schema_version=SCHEMA,
+        device=device,
+        kind=kind,
+        status=outcome.status,
+        message=outcome.message,
+        complete=raw is not None and raw.complete,
+        baseline=models[job.baseline].name,
+        data_sha256=data_sha256,
+        protocol=asdict(job.protocol),
+        agent_sha256=raw and raw.agent_sha256,
+        environment=raw and raw.environment,
+        session=raw and raw.session,
+        contention=contention,
+        noisy=bool(disturbances),
+        disturbances=disturbances,
+        control_rounds_ns=control_rounds,
+        control=control,
+        noise_floor=control and max(abs(control.low - 1), abs(control.high - 1)),
+        models=[
+            _model(model, facts[i], rounds[i], None if i == job.baseline else speedups[i])
+            for i, model in enumerate(models)
+        ],
+    )
+
+
+def _model(raw: ModelMeasurement, facts: FileFacts, rounds: list, speedup: Interval | None) -> ModelResult:
+    status, message = raw.status, raw.message
+    if status == "ok" and not raw.blocks_ns:
+        status, message = "not_measured", "the budget ended before its turn"
+    if status == "ok" and not (raw.parity.relative <= MAX_RELATIVE and raw.parity.agreement >= MIN_AGREEMENT):
+        status, message = "parity_fail", f"computes other outputs here: {raw.parity.relative:.1e} of the largest"
+    accuracy = None
+    if score := raw.accuracy:
+        low, high = timing.wilson(score.correct, score.images)
+        accuracy = Accuracy(**score.model_dump(), fraction=score.correct / score.images, low=low, high=high)
+    return ModelResult(
+        **{key: getattr(raw, key) for key in ("name", "cold", "parity", "operators")},
+        status=status,
+        message=message,
+        facts=facts,
+        accuracy=accuracy,
+        latency=_latency(raw.blocks_ns),
+        rounds_ns=rounds,
+        speedup=speedup,
+    )
+
+
+def _nothing(name: str, outcome: Outcome) -> ModelMeasurement:
+    unknown = dict.fromkeys(("parity", "accuracy", "operators"))
+    return ModelMeasurement(name=name, status=outcome.status, message=outcome.message, cold=[], blocks_ns=[], **unknown)
+
+
+def _latency(blocks: list[list[list[int]]]) -> Latency | None:
+    samples = [run for sitting in blocks for block in sitting for run in block]
+    if not samples:
+        return None
+    p50, p90 = np.quantile(samples, (0.5, 0.9))
+    return Latency(
+        samples=len(samples),
+        rounds=sum(map(len, blocks)),
+        min_ns=min(samples),
+        p50_ns=float(p50),
+        p90_ns=float(p90),
+        p90_bound_ns=timing.p90_bound(samples),
+    )
+
+
+def _interval(baseline: list, rounds: list, job: Job) -> Interval | None:
+    """How many times faster than the baseline."""
+    found = timing.speedup(baseline, rounds, numpy_generator(job.protocol.seed, "bootstrap"))
+    return found and Interval(median=found[0], low=found[1], high=found[2])

@@ -1,0 +1,79 @@
+"""A benchmark result as a table for people, with what is noise in it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich.table import Table
+
+from fishbone.edge.results import ModelResult, Result
+
+RIGHT = ("accuracy", "p50 ms", "p90 ≤ ms", "speed-up [95 %]", "cold ms", "peak MB", "kB", "zstd kB", "zeros")
+
+
+def table(result: Result) -> Table:
+    """One row a model; a dash is "not measured"."""
+    shown = Table(title=f"{result.device} ({result.kind})", title_justify="left", header_style="bold")
+    shown.add_column("model", overflow="fold")
+    for name in RIGHT:
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("status")
+    for model in result.models:
+        shown.add_row(model.name, *_cells(model, result), model.status)
+    return shown
+
+
+def notes(result: Result) -> Iterator[str]:
+    """Plain sentences: failures, what a difference has to exceed, signs of neighbours, how it was measured."""
+    if result.message:
+        yield f"{result.device}: {result.status}: {result.message}."
+    for model in result.models:
+        if model.message and model.message != result.message:
+            yield f"{model.name}: {model.message}."
+    if result.control:
+        again = result.control
+        yield (
+            f"Noise: {result.baseline} against itself is {again.median:.3f}× [{again.low:.3f}, {again.high:.3f}]; "
+            f"a speed-up within {result.noise_floor:.1%} of 1 (≈) is no difference."
+        )
+    elif result.status == "ok":
+        yield "Noise: too few sittings to tell; give more --sittings."
+    if result.noisy:
+        yield f"Noisy: {'; '.join(result.disturbances)}. Absolute times are upper limits, speed-ups are paired."
+    if not result.complete and result.status == "ok":
+        yield "Incomplete: the budget ended first; give more --budget-seconds."
+    if result.environment:
+        yield _method(result)
+
+
+def _method(result: Result) -> str:
+    machine, threads = result.environment, result.protocol["threads"]
+    runtime = [run.import_rss_bytes for model in result.models for run in model.cold if run.import_rss_bytes]
+    base = f"; peak MB includes {np.median(runtime) / 1e6:.0f} of Python and ONNX Runtime" if runtime else ""
+    return (
+        f"ONNX Runtime {machine.onnxruntime}, {threads} thread{'s' * (threads > 1)}, {machine.cpu or machine.machine}. "
+        f"Batch as the file fixes it, else 1; cold is load and first run in a fresh process{base}."
+    )
+
+
+def _cells(model: ModelResult, result: Result) -> Iterator[str]:
+    score, latency, facts = model.accuracy, model.latency, model.facts
+    yield f"{score.fraction:.1%} [{score.low:.1%}, {score.high:.1%}]" if score else "–"
+    yield f"{latency.p50_ns / 1e6:.3f}" if latency else "–"
+    yield f"{latency.p90_bound_ns / 1e6:.3f}" if latency and latency.p90_bound_ns else "–"
+    yield _speedup(model, result)
+    yield f"{np.median([run.load_ns + run.first_run_ns for run in model.cold]) / 1e6:.1f}" if model.cold else "–"
+    peaks = [run.peak_rss_bytes for run in model.cold if run.peak_rss_bytes]
+    yield f"{np.median(peaks) / 1e6:.1f}" if peaks else "–"
+    yield f"{facts.bytes / 1e3:.0f}"
+    yield f"{facts.zstd_bytes / 1e3:.0f}"
+    yield f"{1 - facts.nonzero / facts.weights:.0%}" if facts.weights else "–"
+
+
+def _speedup(model: ModelResult, result: Result) -> str:
+    if model.name == result.baseline:
+        return "1 (baseline)"
+    if (found := model.speedup) is None:
+        return "–"
+    floor = result.noise_floor or 0.0
+    same = found.low <= 1 + floor and found.high >= 1 - floor
+    return f"{'≈ ' if same else ''}{found.median:.2f}× [{found.low:.2f}, {found.high:.2f}]"

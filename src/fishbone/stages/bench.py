@@ -1,0 +1,115 @@
+"""``fishbone bench``: accuracy, parity, latency, memory and size of ONNX classifiers on devices → one JSON each."""
+
+import tempfile
+from pathlib import Path
+
+import click
+from pydantic import Field
+
+from fishbone.edge.protocol import Protocol
+from fishbone.errors import InputError
+from fishbone.parameters import Block
+
+
+class Params(Block):
+    threads: int = Field(description="threads of ONNX Runtime; a single one is pinned to a core", ge=1)
+    seconds: float = Field(description="seconds of interleaved warm rounds for each model", gt=0)
+    sittings: int = Field(description="parts of that time; each loads all models anew", ge=1)
+    block_ms: float = Field(description="milliseconds of repeated runs of a model in a round", gt=0)
+    warmup_seconds: float = Field(description="seconds of warm-up for each model, at least 10 runs a sitting", ge=0)
+    cold_runs: int = Field(description="fresh processes for each model", ge=0)
+    images: int = Field(description="test images for accuracy, at most", ge=1)
+    budget_seconds: float = Field(description="wall time for a device; then it reports what it has", gt=0)
+    seed: int = Field(description="of the order of models, and of inputs without a data set", ge=0)
+
+
+def _protocol_options(function):
+    """One option a parameter. People get the documented protocol, the pipeline its block through ``--params``."""
+    for name, field in reversed(Params.model_fields.items()):
+        function = click.option(
+            f"--{name.replace('_', '-')}",
+            type=field.annotation,
+            default=getattr(Protocol(), name),
+            show_default=True,
+            help=f"{field.description[0].upper()}{field.description[1:]}.",
+        )(function)
+    return function
+
+
+def _as_defaults(context: click.Context, _option, text: str | None) -> None:
+    if text is not None:
+        context.default_map = Params.parse(text, file="--params").model_dump()
+
+
+@click.command(epilog="Example: fishbone bench dense.onnx pruned.onnx --data mnist5k.npz --seconds 10")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Data set for accuracy; without it, noise is timed.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="What speed-ups refer to.  [default: first MODEL]")
+@click.option("--devices", "file", type=click.Path(path_type=Path), help="Devices file.  [default: this machine]")
+@click.option("--device", "name", help="One of the file's devices.  [default: all]")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the JSON here, raw times included.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a device instead of the table.")
+@click.option(
+    "--params", is_eager=True, expose_value=False, callback=_as_defaults, metavar="JSON",
+    help="A complete parameter block in place of the defaults below; `fishbone params bench` prints one.",
+)  # fmt: skip
+@_protocol_options
+def command(models, data, baseline, file, name, out, as_json, **options) -> None:
+    """Measure MODELs (ONNX image classifiers of any origin) on devices and compare them with a baseline.
+
+    All models take turns in shuffled rounds, so a speed-up is a ratio within rounds, with its 95 % interval; the
+    baseline runs twice, to show how large a difference is noise. A model or device that fails is a row with a status.
+    """
+    from fishbone.data.dataset import load_dataset
+    from fishbone.edge.devices import read_devices, run_local
+    from fishbone.edge.facts import known_facts
+    from fishbone.edge.job import write_job
+    from fishbone.edge.summary import summarise
+    from fishbone.files import write_json
+
+    protocol = Protocol(**Params.parse(options, file="options").model_dump())
+    devices = _chosen(read_devices(file), name, out)
+    index = _index(models, baseline)
+    dataset = load_dataset(data) if data else None
+    facts = [known_facts(model) for model in models]
+    for device, entry in devices.items():
+        with tempfile.TemporaryDirectory() as folder:
+            job = write_job(models, index, dataset, protocol, Path(folder))
+            outcome = run_local(job.file, protocol.budget_seconds)
+        result = summarise(device, entry.kind, outcome, job, facts, dataset and dataset.digest)
+        if out:
+            write_json(out, result.model_dump())
+        _show(result, as_json)
+
+
+def _chosen(devices: dict, name: str | None, out: Path | None) -> dict:
+    known = ", ".join(devices)
+    if name is not None and name not in devices:
+        raise InputError("no such device", field="--device", value=name, remedy=f"Choose one of {known}.")
+    if name is None and out and len(devices) > 1:
+        raise InputError("one file cannot hold several devices", field="--out", remedy=f"Choose --device: {known}.")
+    return devices if name is None else {name: devices[name]}
+
+
+def _index(models: tuple[Path, ...], baseline: Path | None) -> int:
+    places = [model.resolve() for model in models]
+    if baseline is None:
+        return 0
+    if baseline.resolve() not in places:
+        raise InputError("not among the models", field="--baseline", value=str(baseline), remedy="Name it as a MODEL.")
+    return places.index(baseline.resolve())
+
+
+def _show(result, as_json: bool) -> None:
+    if as_json:
+        click.echo(result.model_dump_json())
+        return
+    from rich.console import Console
+
+    from fishbone.edge.table import notes, table
+
+    console = Console(highlight=False)
+    # Not on a terminal, rich assumes 80 columns and would cut the table.
+    Console(width=None if console.is_terminal else 160, highlight=False).print(table(result))
+    for note in notes(result):
+        click.echo(note)

@@ -1,0 +1,84 @@
+"""``fishbone export``: a network's weights → one checked ONNX file and its facts as JSON."""
+
+from pathlib import Path
+
+import click
+from pydantic import Field
+
+from fishbone.errors import InputError
+from fishbone.parameters import Block, params_option
+
+
+class Params(Block):
+    opset: int = Field(description="ONNX operator set; older ones than 18 cannot be exported", ge=18)
+    parity_images: int = Field(description="validation images on which PyTorch and the file must agree", ge=1)
+    licence: str = Field(description="of the weights, as an SPDX identifier; goes into the file", min_length=1)
+    threads: int = Field(description="threads of one job", ge=1)
+
+
+@click.command(
+    epilog='Example: fishbone export --model model.safetensors --data mnist5k.npz --params "$(fishbone params export)"'
+    " --out model.onnx"
+)
+@click.option("--model", "weights", required=True, type=click.Path(path_type=Path), help="Weights; .json beside them.")
+@click.option("--mask", type=click.Path(path_type=Path), help="Masks of a pruned network, by parameter; 1 is kept.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set that the network belongs to.")
+@params_option(Params)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .onnx to write; .json goes beside it.")
+def command(weights: Path, mask: Path | None, data: Path, params: Params, out: Path) -> None:
+    """Export a network to ONNX.
+
+    Nothing is written unless the file computes what PyTorch computes, keeps every pruned zero, has batch norm folded
+    in, and holds no path of this machine.
+    """
+    import torch
+
+    from fishbone.data.dataset import load_dataset
+    from fishbone.edge.checked import check_masks, checked_export
+    from fishbone.edge.gates import GateError
+    from fishbone.files import read_tensors, sha256
+    from fishbone.nn.models import load_model
+
+    torch.set_num_threads(params.threads)
+    _check_name(out)
+    network, description = load_model(weights)
+    dataset = load_dataset(data)
+    _check_data(description, weights, dataset, data)
+    if mask:
+        check_masks(network, read_tensors(mask)[0], mask)
+    for stale in (out, out.with_suffix(".json")):
+        stale.unlink(missing_ok=True)
+    images = dataset.normalise(dataset.images[dataset.validation[: params.parity_images]])
+    provenance = {**description, "parent": sha256(weights), "licence": params.licence}
+    try:
+        exported = checked_export(network, images, opset=params.opset, threads=params.threads, provenance=provenance)
+    except GateError as error:
+        raise click.ClickException(f"{weights} was not exported: {error}") from error
+    _write(exported, out)
+
+
+def _check_name(out: Path) -> None:
+    if out.suffix != ".onnx":
+        raise InputError("not an .onnx file", field="--out", value=str(out), remedy="Let its name end in .onnx.")
+
+
+def _check_data(description: dict, weights: Path, dataset, data: Path) -> None:
+    if description["data"]["sha256"] != dataset.digest:
+        problem = f"not the data that {weights} belongs to ({description['data']['name']})"
+        raise InputError(problem, file=data, remedy="Give the file that the network was trained on.")
+
+
+def _write(exported, out: Path) -> None:
+    from dataclasses import asdict
+
+    from fishbone.files import replacing, write_json
+
+    facts = exported.facts
+    with replacing(out) as temporary:
+        temporary.write_bytes(exported.content)
+    write_json(
+        out.with_suffix(".json"),
+        {"facts": facts.model_dump(), "parity": asdict(exported.parity), "provenance": exported.provenance},
+    )
+    zeros = exported.provenance["sparsity"]
+    click.echo(f"{out}: {facts.bytes} bytes, {facts.zstd_bytes} compressed, {zeros:.1%} of the weights are zero")
