@@ -35,6 +35,6 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
+    default_target: True
     input:
         [target for stage in config["stages"] for target in TARGETS[stage]],
-    default_target: True

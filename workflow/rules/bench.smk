@@ -1,1 +1,40 @@
-TARGETS["bench"] = []
+# All exported networks of a data set, taking turns on one device. Nothing else may run meanwhile: all cores.
+
+TARGETS["bench"] = expand(
+    "results/{study}/bench/{dataset}/{device}.json",
+    study=STUDY,
+    dataset=config["export"]["datasets"],
+    device=config["bench"]["devices"],
+)
+
+
+rule bench:
+    input:
+        data="results/{study}/prepare/{dataset}.npz",
+        models=expand(
+            "results/{{study}}/export/{{dataset}}/{variant}.onnx", variant=VARIANTS
+        ),
+        facts=expand(
+            "results/{{study}}/export/{{dataset}}/{variant}.json", variant=VARIANTS
+        ),
+        devices="devices.yaml",
+        src=sources("bench"),
+    output:
+        result="results/{study}/bench/{dataset}/{device}.json",
+        metrics="results/{study}/bench/{dataset}/{device}.metrics.json",
+    log:
+        "logs/{study}/bench/{dataset}/{device}.log",
+    benchmark:
+        "logs/{study}/bench/{dataset}/{device}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        block=job_params("bench", config["bench"]),
+    shell:
+        "python -m fishbone bench {input.models} --data {input.data} --devices {input.devices}"
+        " --device {wildcards.device} --params {params.block:q} --out {output.result} --metrics {output.metrics}"
+        " > {log} 2>&1"

@@ -1,1 +1,37 @@
-TARGETS["federate"] = []
+# HoVeFL for each mix of devices, and its references.
+
+TARGETS["federate"] = expand(
+    "results/{study}/federate/{dataset}/{method}/seed{seed}/metrics.json",
+    study=STUDY,
+    dataset=config["federate"]["datasets"],
+    method=config["federate"]["methods"],
+    seed=config["federate"]["seeds"],
+)
+
+
+rule federate:
+    input:
+        data="results/{study}/prepare/{dataset}.npz",
+        src=sources("federate"),
+    output:
+        metrics="results/{study}/federate/{dataset}/{method}/seed{seed}/metrics.json",
+        history="results/{study}/federate/{dataset}/{method}/seed{seed}/history.csv",
+        model="results/{study}/federate/{dataset}/{method}/seed{seed}/model.safetensors",
+        sidecar="results/{study}/federate/{dataset}/{method}/seed{seed}/model.json",
+    log:
+        "logs/{study}/federate/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/federate/{dataset}/{method}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["federate"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        block=job_params("federate", config["federate"]),
+        checkpoint="checkpoints/{study}/federate/{dataset}/{method}/seed{seed}.safetensors",
+        out=subpath(output.metrics, parent=True),
+    shell:
+        "python -m fishbone federate --method {wildcards.method} --data {input.data} --seed {wildcards.seed}"
+        " --params {params.block:q} --checkpoint {params.checkpoint} --out {params.out} > {log} 2>&1"

@@ -1,1 +1,42 @@
-TARGETS["gan"] = []
+# FSL-GAN and its reference in one place, judged in the features of the study's own classifier.
+
+TARGETS["gan"] = expand(
+    "results/{study}/gan/{dataset}/{method}/seed{seed}/metrics.json",
+    study=STUDY,
+    dataset=config["gan"]["datasets"],
+    method=config["gan"]["methods"],
+    seed=config["gan"]["seeds"],
+)
+
+
+rule gan:
+    input:
+        data="results/{study}/prepare/{dataset}.npz",
+        # One classifier for all seeds: distances in different feature spaces cannot be compared.
+        classifier=f"results/{{study}}/train/{{dataset}}/seed{config['train']['seeds'][0]}/model.safetensors",
+        sidecar=f"results/{{study}}/train/{{dataset}}/seed{config['train']['seeds'][0]}/model.json",
+        src=sources("gan"),
+    output:
+        metrics="results/{study}/gan/{dataset}/{method}/seed{seed}/metrics.json",
+        history="results/{study}/gan/{dataset}/{method}/seed{seed}/history.csv",
+        generator="results/{study}/gan/{dataset}/{method}/seed{seed}/generator.safetensors",
+        generator_sidecar="results/{study}/gan/{dataset}/{method}/seed{seed}/generator.json",
+        samples="results/{study}/gan/{dataset}/{method}/seed{seed}/samples.png",
+    log:
+        "logs/{study}/gan/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/gan/{dataset}/{method}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["gan"]["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        block=job_params("gan", config["gan"]),
+        checkpoint="checkpoints/{study}/gan/{dataset}/{method}/seed{seed}.safetensors",
+        out=subpath(output.metrics, parent=True),
+    shell:
+        "python -m fishbone gan --method {wildcards.method} --data {input.data} --classifier {input.classifier}"
+        " --seed {wildcards.seed} --params {params.block:q} --checkpoint {params.checkpoint} --out {params.out}"
+        " > {log} 2>&1"

@@ -1,1 +1,43 @@
-TARGETS["prune"] = []
+# Each trained network pruned by each method, to all sparsities on one trajectory.
+
+TARGETS["prune"] = expand(
+    "results/{study}/prune/{dataset}/{method}/seed{seed}/metrics.json",
+    study=STUDY,
+    dataset=config["prune"]["datasets"],
+    method=config["prune"]["methods"],
+    seed=config["prune"]["seeds"],
+)
+
+
+rule prune:
+    input:
+        data="results/{study}/prepare/{dataset}.npz",
+        model="results/{study}/train/{dataset}/seed{seed}/model.safetensors",
+        sidecar="results/{study}/train/{dataset}/seed{seed}/model.json",
+        src=sources("prune"),
+    output:
+        metrics="results/{study}/prune/{dataset}/{method}/seed{seed}/metrics.json",
+        history="results/{study}/prune/{dataset}/{method}/seed{seed}/history.csv",
+        networks=expand(
+            "results/{{study}}/prune/{{dataset}}/{{method}}/seed{{seed}}/{sparsity}{suffix}",
+            sparsity=config["prune"]["sparsities"],
+            suffix=[".safetensors", ".json", ".mask.safetensors"],
+        ),
+    log:
+        "logs/{study}/prune/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/prune/{dataset}/{method}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["prune"]["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        block=job_params("prune", config["prune"]),
+        checkpoint="checkpoints/{study}/prune/{dataset}/{method}/seed{seed}.safetensors",
+        out=subpath(output.metrics, parent=True),
+    shell:
+        "python -m fishbone prune --method {wildcards.method} --model {input.model} --data {input.data}"
+        " --seed {wildcards.seed} --params {params.block:q} --checkpoint {params.checkpoint} --out {params.out}"
+        " > {log} 2>&1"

@@ -17,10 +17,6 @@ rule train:
         sidecar="results/{study}/train/{dataset}/seed{seed}/model.json",
         metrics="results/{study}/train/{dataset}/seed{seed}/metrics.json",
         history="results/{study}/train/{dataset}/seed{seed}/history.csv",
-    params:
-        block=job_params("train", config["train"]),
-        checkpoint="checkpoints/{study}/train/{dataset}/seed{seed}.safetensors",
-        out=subpath(output.model, parent=True),
     log:
         "logs/{study}/train/{dataset}/seed{seed}.log",
     benchmark:
@@ -31,6 +27,10 @@ rule train:
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        block=job_params("train", config["train"]),
+        checkpoint="checkpoints/{study}/train/{dataset}/seed{seed}.safetensors",
+        out=subpath(output.model, parent=True),
     shell:
         "python -m fishbone train --data {input.data} --seed {wildcards.seed} --params {params.block:q}"
         " --checkpoint {params.checkpoint} --out {params.out} > {log} 2>&1"
