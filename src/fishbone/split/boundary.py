@@ -22,21 +22,31 @@ class Stage:
         self.optimiser = optimiser
         self._pending: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def forward(self, received: Tensor, tag: str = "") -> Tensor:
+    def forward(self, received: Tensor, tag: str = "", input_gradient: bool = True) -> Tensor:
         """Activation (B, …) to send to the next stage; carries no graph.
+
+        Args:
+            received: the stage's input.
+            tag: names the pass.
+            input_gradient: False where no stage comes before and nobody asks for dL/d(input): it is not computed.
 
         Raises:
             RuntimeError: a forward pass with this tag still waits for its gradient.
         """
         if tag in self._pending:
             raise RuntimeError(f"forward {tag!r} still waits for its backward pass")
-        leaf = received.detach().requires_grad_(received.is_floating_point())
+        leaf = received.detach().requires_grad_(input_gradient and received.is_floating_point())
         output = self.module(leaf)
         self._pending[tag] = (leaf, output)
         return output.detach()
 
-    def backward(self, gradient: Tensor, tag: str = "") -> Tensor | None:
-        """dL/d(input), of the input's shape; parameter gradients accumulate.
+    def backward(self, gradient: Tensor, tag: str = "", weight_gradients: bool = True) -> Tensor | None:
+        """dL/d(input), of the input's shape, or None if it was not asked for; parameter gradients accumulate.
+
+        Args:
+            gradient: dL/d(output).
+            tag: of the forward pass.
+            weight_gradients: False where only dL/d(input) is wanted: parameter gradients are left as they were.
 
         Raises:
             RuntimeError: no forward pass with this tag, or the gradient has another shape.
@@ -46,7 +56,10 @@ class Stage:
         leaf, output = self._pending.pop(tag)
         if gradient.shape != output.shape:
             raise RuntimeError(f"gradient {tuple(gradient.shape)} for output {tuple(output.shape)}")
-        output.backward(gradient)
+        if not weight_gradients:
+            return torch.autograd.grad(output, leaf, gradient)[0]
+        if output.requires_grad:
+            output.backward(gradient)
         return leaf.grad
 
     def step(self) -> None:

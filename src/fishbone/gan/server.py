@@ -1,0 +1,41 @@
+"""The server: it owns the generator, never sees data, and learns from feedback alone.
+
+Per step: images x_f = G(z) go out; dL/dx_f comes back; dL/dw = (∂x_f/∂w)ᵀ dL/dx_f by the chain rule
+(Hardy et al. 2019, arXiv 1811.03850, §IV-B; notes ``fslgan.md`` §3.5), then a step of Adam.
+"""
+
+import torch
+from torch import Tensor
+
+from fishbone.gan.batches import noise
+from fishbone.nn.dcgan import Generator
+
+
+class Server:
+    """Holds the generator and its optimiser.
+
+    Args:
+        generator: in training mode.
+        optimiser: of its parameters.
+        seed: of the noise.
+    """
+
+    name = "server"
+
+    def __init__(self, generator: Generator, optimiser: torch.optim.Optimizer, seed: int):
+        self.generator = generator
+        self.optimiser = optimiser
+        self.seed = seed
+        self._generated: Tensor | None = None
+
+    def generate(self, step: int, count: int) -> Tensor:
+        """(count, C, H, W) images of this step; their graph stays here until `learn`."""
+        self._generated = self.generator(noise(count, self.generator.latent, self.seed, step))
+        return self._generated.detach()
+
+    def learn(self, feedback: Tensor) -> None:
+        """One step on dL/dx_f (count, C, H, W) for the images of the last `generate`."""
+        self._generated.backward(feedback)
+        self._generated = None
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
