@@ -149,6 +149,13 @@ def test_killed_run_resumes_to_the_same_bytes(data, tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("method", ["hovefl-4-2", "centralised"])
+def test_divergence_is_a_failure_that_names_the_learning_rate(data, tmp_path, method):
+    with pytest.raises(RuntimeError, match="lower the learning rate"):
+        federate(data, tmp_path, method, learning_rate=dict.fromkeys(PARAMS["learning_rate"], 1e30))
+    assert not (tmp_path / "metrics.json").exists()
+
+
 def test_checkpoint_of_other_work_is_ignored(data, tmp_path, monkeypatch):
     checkpoint = tmp_path / "c.safetensors"
     monkeypatch.setattr("fishbone.nn.models.save_model", lambda *_: 1 / 0)

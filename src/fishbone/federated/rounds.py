@@ -6,6 +6,7 @@ returns something inadmissible, is left out and the weights p_k are those of the
 is whole or left out.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -85,7 +86,10 @@ class Federation:
                 rejected += 1
         shares = self.weighting([role for role in self.roles if role.id in answers])
         if not shares:
-            raise RuntimeError(f"round {number}: {unreachable} members unreachable, {rejected} rejected, none left")
+            raise RuntimeError(
+                f"round {number}: {unreachable} members unreachable, {rejected} rejected, none left; "
+                "if updates are rejected because they are not finite, lower the learning rate"
+            )
         admitted = [Contribution(shares[member], one) for member, updates in answers.items() for one in updates]
         counts = self._traffic() + Counts(members_unreachable=unreachable, members_rejected=rejected)
         mean = server_step(weights, weighted_mean(admitted), self.server_rate(number))
@@ -143,11 +147,16 @@ def run(
         advance: (number of the round, weights) → its result.
         validate: weights → ``{"loss", "accuracy"}`` on held-out data.
         report: called with every new row of history.
+
+    Raises:
+        RuntimeError: training diverged.
     """
     progress = _resume(checkpoint) or Progress(start)
     for number in range(len(progress.history) + 1, rounds + 1):
         result = advance(number, progress.weights)
         held = validate(result.weights)
+        if not math.isfinite(held["loss"]):
+            raise RuntimeError(f"round {number}: the validation loss is {held['loss']}; lower the learning rate")
         counts = progress.counts + result.counts
         row = {
             "step": number,
