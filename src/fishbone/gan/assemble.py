@@ -84,8 +84,9 @@ def fsl_gan(
     generator, discriminator = setting.networks()
     layers = measure(discriminator, setting.shape)
     batches = share_batch(setting.batch, [len(part) for part in parts])
+    # A pass holds the step's real and generated images.
     placements = {
-        f"user{user}": _place(user, balanced(layers, capacities, batch))
+        f"user{user}": _place(user, balanced(layers, capacities, 2 * batch))
         for user, (capacities, batch) in enumerate(zip(devices, batches, strict=True))
     }
     wire = Wire(allowed({user: tuple(placed) for user, placed in placements.items()}), observer)

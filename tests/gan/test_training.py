@@ -1,0 +1,73 @@
+import copy
+
+import pytest
+import torch
+from small_game import SETTING, equal, fsl_gan, images
+
+from fishbone.files import write_tensors
+from fishbone.gan import assemble
+from fishbone.gan.samples import draw
+from fishbone.gan.training import train
+from fishbone.nn.checkpoint import Checkpoint
+
+
+def build(method):
+    return fsl_gan() if method == "fsl_gan" else assemble.centralised(SETTING, images())
+
+
+def run(game, rounds, checkpoint, report=lambda row: None):
+    return train(game, rounds, lambda generator: {"mean": float(draw(generator, 100, 0).mean())}, checkpoint, report)
+
+
+@pytest.mark.parametrize("method", ["fsl_gan", "centralised"])
+def test_run_resumed_after_any_round_ends_bit_for_bit_the_same(method, tmp_path):
+    whole = build(method)
+    history = run(whole, 3, Checkpoint(None, {}))
+    for done in (1, 2):
+        checkpoint = Checkpoint(tmp_path / f"{done}.safetensors", {})
+        run(build(method), done, checkpoint)
+        resumed, rows = build(method), []
+        assert run(resumed, 3, checkpoint, rows.append) == history
+        assert [row["step"] for row in rows] == list(range(done + 1, 4))
+        expected, got = whole.save(), resumed.save()
+        assert equal(expected[0], got[0])
+        assert sorted(map(str, expected[1].items())) == sorted(map(str, got[1].items()))
+
+
+def test_what_is_saved_fits_a_file_and_moments_are_in_it(tmp_path):
+    game = fsl_gan()
+    game.round(0)
+    tensors, _ = game.save()
+    write_tensors(tmp_path / "c.safetensors", tensors)
+    for part in ("generator", "stage/user0/device0", "stage/user0/device2", "stage/user1/device0"):
+        assert tensors[f"{part}/adam/0/exp_avg"].abs().sum() > 0
+
+
+def test_measuring_does_not_change_the_training():
+    measured, bare = fsl_gan(), fsl_gan()
+    run(measured, 2, Checkpoint(None, {}))
+    for number in range(2):
+        bare.round(number)
+    assert all(
+        torch.equal(a, b) for a, b in zip(measured.generator.parameters(), bare.generator.parameters(), strict=True)
+    )
+
+
+def test_samples_depend_on_weights_and_seed_not_on_running_statistics():
+    game = fsl_gan()
+    game.round(0)
+    other = copy.deepcopy(game.generator)
+    for name, value in other.named_buffers():
+        if "running" in name:
+            value.fill_(7.0)
+    first = draw(game.generator, 5, 0)
+    assert (draw(other, 5, 0) == first).all()
+    assert (draw(game.generator, 5, 1) != first).any()
+    assert game.generator.training
+
+
+def test_divergence_is_a_failure_that_names_the_learning_rate():
+    game = fsl_gan()
+    game.server.optimiser.param_groups[0]["lr"] = float("inf")
+    with pytest.raises(RuntimeError, match=r"round 1 diverged.*lower the learning rate"):
+        run(game, 2, Checkpoint(None, {}))
