@@ -64,6 +64,11 @@ def to_bytes(proto: ModelProto) -> bytes:
     return proto.SerializeToString(deterministic=True)
 
 
+def parts(value) -> Sequence:
+    """What a field holds, as a sequence, whether or not it is a repeated one."""
+    return [value] if isinstance(value, Message | str | bytes | int | float) else value
+
+
 def _strip(message: Message) -> None:
     """Remove metadata and doc strings at every depth: the exporter keeps stack traces there."""
     for name in ("metadata_props", "doc_string"):
@@ -71,7 +76,7 @@ def _strip(message: Message) -> None:
             message.ClearField(name)
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:
-            for part in [value] if isinstance(value, Message) else value:
+            for part in parts(value):
                 _strip(part)
 
 

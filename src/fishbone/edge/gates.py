@@ -5,23 +5,24 @@ the right outputs at twice the size, and one with the wrong opset runs everywher
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from google.protobuf.message import Message
 from onnx import ModelProto
 from torch import nn
 
-from fishbone.edge.export import BATCH, to_bytes
+from fishbone.edge.export import BATCH, parts, to_bytes
 from fishbone.edge.facts import tensors
+from fishbone.edge.protocol import MAX_RELATIVE, MIN_AGREEMENT
 from fishbone.seeding import numpy_generator
 
-MAX_RELATIVE, MIN_AGREEMENT = 1e-4, 0.999
 MAX_GROWTH = 1.05
-PATH = re.compile(rb"(?:[A-Za-z]:)?(?:[/\\][\w.+@~-]{2,}){2,}")
+PATH = re.compile(r"(?:^|[\s\"'=(:,])(?:[A-Za-z]:)?(?:[/\\]+[\w.+@~-]+){2,}")
 
 
 class GateError(Exception):
@@ -89,13 +90,22 @@ def check_size(proto: ModelProto, network: nn.Module) -> None:
 
 
 def check_no_paths(proto: ModelProto) -> None:
-    """No path of the exporting machine anywhere but in the weights' own bytes."""
-    bare = ModelProto()
-    bare.CopyFrom(proto)
-    for tensor in bare.graph.initializer:
-        tensor.ClearField("raw_data")
-    if found := PATH.search(to_bytes(bare)):
-        raise GateError(f"the file names a path of this machine: {found[0].decode(errors='replace')}")
+    """No path of the exporting machine in any text of the file."""
+    for text in _texts(proto):
+        if found := PATH.search(text):
+            raise GateError(f"the file names a path of this machine: {found[0].strip()}")
+
+
+def _texts(message: Message) -> Iterator[str]:
+    """Every string of a message, at any depth; tensors' bytes are no text."""
+    for field, value in message.ListFields():
+        for part in parts(value):
+            if field.type == field.TYPE_MESSAGE:
+                yield from _texts(part)
+            elif field.type == field.TYPE_STRING:
+                yield part
+            elif field.type == field.TYPE_BYTES and field.name != "raw_data":
+                yield part.decode(errors="replace")
 
 
 def check_parity(proto: ModelProto, network: nn.Module, images: np.ndarray, threads: int) -> Parity:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# Float32 outputs are the same if they differ by no more than this of the largest one, and name the same class.
+# Relative to each output would be wrong: some are close to 0.
+MAX_RELATIVE, MIN_AGREEMENT = 1e-4, 0.999
+
 
 @dataclass(frozen=True)
 class Protocol:

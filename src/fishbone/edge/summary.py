@@ -8,8 +8,8 @@ import numpy as np
 from fishbone.edge import timing
 from fishbone.edge.agent import SCHEMA
 from fishbone.edge.devices import Outcome
-from fishbone.edge.gates import MAX_RELATIVE, MIN_AGREEMENT
 from fishbone.edge.job import Job
+from fishbone.edge.protocol import MAX_RELATIVE, MIN_AGREEMENT
 from fishbone.edge.results import Accuracy, FileFacts, Interval, Latency, ModelMeasurement, ModelResult, Result
 from fishbone.seeding import numpy_generator
 
@@ -50,6 +50,25 @@ def summarise(
             for i, model in enumerate(models)
         ],
     )
+
+
+def flat(result: Result) -> dict[str, float]:
+    """``MODEL/quantity`` → number, of what was measured: milliseconds, fractions, bytes, times the baseline's speed."""
+    found = {"noise_floor": result.noise_floor, "noisy": int(result.noisy)}
+    for model in result.models:
+        latency, peaks = model.latency, [run.peak_rss_bytes for run in model.cold if run.peak_rss_bytes]
+        quantities = {
+            "ok": int(model.status == "ok"),
+            "accuracy": model.accuracy and model.accuracy.fraction,
+            "p50_ms": latency and latency.p50_ns / 1e6,
+            "p90_ms": latency and latency.p90_ns / 1e6,
+            "speedup": 1.0 if model.name == result.baseline and latency else model.speedup and model.speedup.median,
+            "peak_rss_bytes": float(np.median(peaks)) if peaks else None,
+            "bytes": model.facts.bytes,
+            "zstd_bytes": model.facts.zstd_bytes,
+        }
+        found |= {f"{model.name}/{name}": value for name, value in quantities.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _model(raw: ModelMeasurement, facts: FileFacts, rounds: list, speedup: Interval | None) -> ModelResult:

@@ -23,6 +23,10 @@ class Params(Block):
     seed: int = Field(description="of the order of models, and of inputs without a data set", ge=0)
 
 
+class Plan(Params):
+    devices: list[str] = Field(description="names in devices.yaml", min_length=1)
+
+
 def _protocol_options(function):
     """One option a parameter. People get the documented protocol, the pipeline its block through ``--params``."""
     for name, field in reversed(Params.model_fields.items()):
@@ -48,13 +52,14 @@ def _as_defaults(context: click.Context, _option, text: str | None) -> None:
 @click.option("--devices", "file", type=click.Path(path_type=Path), help="Devices file.  [default: this machine]")
 @click.option("--device", "name", help="One of the file's devices.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the JSON here, raw times included.")
+@click.option("--metrics", type=click.Path(path_type=Path), help="Write the table's numbers here, flat.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a device instead of the table.")
 @click.option(
     "--params", is_eager=True, expose_value=False, callback=_as_defaults, metavar="JSON",
     help="A complete parameter block in place of the defaults below; `fishbone params bench` prints one.",
 )  # fmt: skip
 @_protocol_options
-def command(models, data, baseline, file, name, out, as_json, **options) -> None:
+def command(models, data, baseline, file, name, out, metrics, as_json, **options) -> None:
     """Measure MODELs (ONNX image classifiers of any origin) on devices and compare them with a baseline.
 
     All models take turns in shuffled rounds, so a speed-up is a ratio within rounds, with its 95 % interval; the
@@ -64,11 +69,11 @@ def command(models, data, baseline, file, name, out, as_json, **options) -> None
     from fishbone.edge.devices import read_devices, run_local
     from fishbone.edge.facts import known_facts
     from fishbone.edge.job import write_job
-    from fishbone.edge.summary import summarise
+    from fishbone.edge.summary import flat, summarise
     from fishbone.files import write_json
 
     protocol = Protocol(**Params.parse(options, file="options").model_dump())
-    devices = _chosen(read_devices(file), name, out)
+    devices = _chosen(read_devices(file), name, out or metrics)
     index = _index(models, baseline)
     dataset = load_dataset(data) if data else None
     facts = [known_facts(model) for model in models]
@@ -79,15 +84,17 @@ def command(models, data, baseline, file, name, out, as_json, **options) -> None
         result = summarise(device, entry.kind, outcome, job, facts, dataset and dataset.digest)
         if out:
             write_json(out, result.model_dump())
+        if metrics:
+            write_json(metrics, flat(result))
         _show(result, as_json)
 
 
-def _chosen(devices: dict, name: str | None, out: Path | None) -> dict:
+def _chosen(devices: dict, name: str | None, file: Path | None) -> dict:
     known = ", ".join(devices)
     if name is not None and name not in devices:
         raise InputError("no such device", field="--device", value=name, remedy=f"Choose one of {known}.")
-    if name is None and out and len(devices) > 1:
-        raise InputError("one file cannot hold several devices", field="--out", remedy=f"Choose --device: {known}.")
+    if name is None and file and len(devices) > 1:
+        raise InputError("one file cannot hold several devices", file=file, remedy=f"Choose --device: {known}.")
     return devices if name is None else {name: devices[name]}
 
 

@@ -1,6 +1,7 @@
 """``fishbone export``: a network's weights → one checked ONNX file and its facts as JSON."""
 
 from pathlib import Path
+from typing import Annotated
 
 import click
 from pydantic import Field
@@ -10,10 +11,18 @@ from fishbone.parameters import Block, params_option
 
 
 class Params(Block):
-    opset: int = Field(description="ONNX operator set; older ones than 18 cannot be exported", ge=18)
+    opset: int = Field(description="ONNX operator set; 18 to 23 are what PyTorch 2.13 can export", ge=18, le=23)
     parity_images: int = Field(description="validation images on which PyTorch and the file must agree", ge=1)
     licence: str = Field(description="of the weights, as an SPDX identifier; goes into the file", min_length=1)
     threads: int = Field(description="threads of one job", ge=1)
+
+
+class Plan(Params):
+    datasets: list[str] = Field(description="data sets whose networks are exported", min_length=1)
+    sparsities: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        description="of each pruning method's networks, out of those that `prune` makes; dense is always exported"
+    )
+    seed: int = Field(description="of the run whose networks are exported", ge=0)
 
 
 @click.command(
