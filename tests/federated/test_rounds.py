@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
 from fishbone.federated.aggregate import by_samples, class_half
-from fishbone.federated.messages import EmbeddingRequest, Update
+from fishbone.federated.messages import EmbeddingRequest, Train, Update
 from fishbone.federated.roles import HorizontalRole, VerticalRole
 from fishbone.federated.rounds import Counts, Federation, run
 from fishbone.federated.simulate import Centralised, in_process
@@ -232,6 +232,14 @@ def test_devices_do_not_write_into_the_weights_they_were_sent():
     before = copy.deepcopy(start)
     federation.round(1, start)
     assert same(start, before)
+
+
+def test_an_update_stays_as_it_was_when_its_device_trains_on():
+    federation, start = federate(mixed_roles(LABELS, 1, 1), DATA, local_training())
+    first = federation.transport.request("h00000", Train(1, start)).weights
+    before = copy.deepcopy(first)
+    federation.transport.request("h00000", Train(2, first))
+    assert same(first, before)
 
 
 def validator():
