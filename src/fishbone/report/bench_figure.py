@@ -1,0 +1,97 @@
+"""Accuracy against time and against size of exported networks, one pair of panels a data set and device.
+
+Time is relative to the baseline: ratios paired by round, with their 95 % interval, are what a shared machine can tell
+(absolute times are in the table). Accuracy has Wilson's 95 % interval. A marker's area grows with the compressed size.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from fishbone.report.canvas import legend, plain_log, save_svg, stacked
+from fishbone.report.palette import GREY, Style, label, method_of, styles
+from fishbone.report.study import Result, Study
+
+
+def draw_bench(study: Study, path: Path) -> None:
+    """See the module's docstring."""
+    results = study.of("bench")
+    models = [model["name"] for result in results for model in result.content["models"]]
+    look = styles(map(method_of, models))
+    with stacked(2 * len(results)) as (figure, panels):
+        for result, time, size in zip(results, panels[::2], panels[1::2], strict=True):
+            _draw_time(time, result, look)
+            _draw_size(size, result, look)
+        legend(figure, panels)
+        save_svg(figure, path)
+
+
+def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
+    name, floor = result.content["baseline"], result.content["noise_floor"]
+    if floor:
+        axes.axvspan(1 - floor, 1 + floor, color=GREY, alpha=0.15, linewidth=0, label="noise of the baseline")
+    for model in _measured(result):
+        ratio = model["speedup"]
+        if ratio or model["name"] == name:
+            x = (1 / ratio["median"], 1 / ratio["high"], 1 / ratio["low"]) if ratio else (1, 1, 1)
+            _point(axes, x, model, look)
+    axes.set(title=_title(result), xlabel=f"time relative to {label(name)}", ylabel="test accuracy (%)")
+
+
+def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
+    axes.set_xscale("log")
+    points = []
+    for model in _measured(result):
+        size = model["facts"]["zstd_bytes"] / 1e3
+        _point(axes, (size, size, size), model, look)
+        points.append((size, 100 * model["accuracy"]["fraction"]))
+    sizes, best = zip(*pareto(points), strict=True) if points else ((), ())
+    axes.plot(sizes, best, color=GREY, linewidth=1, drawstyle="steps-post", label="best at its size", zorder=1)
+    plain_log(axes.xaxis)
+    _name_sparsities(axes, result)
+    axes.set(title=_title(result), xlabel="compressed file (kB)", ylabel="test accuracy (%)")
+
+
+def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (cost, gain) those that no point with at most their cost reaches, by ascending cost."""
+    front = []
+    for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or gain > front[-1][1]:
+            front.append((cost, gain))
+    return front
+
+
+def _measured(result: Result) -> list[Mapping]:
+    """Models with an accuracy; the others are in the table."""
+    return [model for model in result.content["models"] if model["accuracy"]]
+
+
+def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style]) -> None:
+    """A marker at (value, low, high) and the model's accuracy, with bars."""
+    score, method = model["accuracy"], method_of(model["name"])
+    value, low, high = x
+    y, y_low, y_high = (100 * score[key] for key in ("fraction", "low", "high"))
+    style, kilobytes = look[method], model["facts"]["zstd_bytes"] / 1e3
+    axes.errorbar(
+        value, y, xerr=[[value - low], [high - value]], yerr=[[y - y_low], [y_high - y]],
+        color=style.colour, linewidth=1, alpha=0.5, zorder=2,
+    )  # fmt: skip
+    axes.scatter(value, y, s=20 + 2 * kilobytes, marker=style.marker, color=style.colour, label=label(method), zorder=3)
+
+
+def _name_sparsities(axes: Axes, result: Result) -> None:
+    """Each sparsity above the best of its networks: they are of about one size."""
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for model in _measured(result):
+        text = label(model["name"]).removeprefix(label(method_of(model["name"]))).strip()
+        groups.setdefault(text, []).append((100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3))
+    for text, points in groups.items():
+        y, x = max(points)
+        axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=10)
+    axes.margins(x=0.1, y=0.15)
+
+
+def _title(result: Result) -> str:
+    status = result.content["status"]
+    return f"{result.dataset} on {result.name}" + ("" if status == "ok" else f": {status}")

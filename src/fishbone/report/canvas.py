@@ -1,0 +1,96 @@
+"""How all figures look, and SVG files whose bytes depend on the drawing alone.
+
+Panels are stacked in one column, so that a figure fills a phone's width and its text stays readable. Text stays text.
+Every id starts with the figure's name, because the HTML page holds all figures in one document.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from fishbone.files import write_text
+from fishbone.report.intervals import band
+from fishbone.report.palette import BLACK, GREY, Style
+
+WIDTH, PANEL, MARGIN = 4.8, 2.7, 0.5  # inches
+LOOK = {
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def stacked(panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure with ``panels`` axes below each other. Draw and save it inside; a person's matplotlibrc has no say."""
+    with style.context(["default", LOOK]):
+        figure = Figure(figsize=(WIDTH, MARGIN + PANEL * panels), layout="constrained")
+        yield figure, list(figure.subplots(panels, 1, squeeze=False)[:, 0])
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write the figure; call it inside `stacked`."""
+    buffer = io.StringIO()
+    with style.context({"svg.hashsalt": path.stem}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    prefix = f"{path.stem}-"
+    text = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{prefix}", buffer.getvalue())
+    write_text(path, re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
+
+
+def plain_log(axis: Axis) -> None:
+    """Ticks at 1, 2, 5, 10, … in plain digits."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One above all panels; a label that several panels have appears once."""
+    handles = {}
+    for panel in axes:
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2 if len(handles) > 3 else 3)
+
+
+def draw_seeds(axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], style: Style, name: str, markers=False) -> None:
+    """Each seed as a faint line (T,), their mean as a strong one, and its 95 % band where there are two or more."""
+    # References lie below, so that a method that equals its reference is not hidden by it.
+    look = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
+    for curve in curves:
+        axes.plot(x, curve, **look, linewidth=0.8, alpha=0.35)
+    mean, low, high = band(curves)
+    axes.plot(x, mean, **look, linewidth=1.8, marker=style.marker if markers else None, markersize=6, label=name)
+    if len(curves) > 1:
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.13, linewidth=0)
+
+
+def fit_to_seeds(axes: Axes, curves: Sequence[np.ndarray]) -> None:
+    """Let the y axis span the seeds: with three of them, 95 % bands may reach far beyond."""
+    values = np.concatenate([np.ravel(curve) for curve in curves])
+    low, high = np.nanmin(values), np.nanmax(values)
+    if axes.get_yscale() == "log":
+        room = (high / low) ** 0.06
+        axes.set_ylim(low / room, high * room)
+    else:
+        room = 0.06 * (high - low) or 1.0
+        axes.set_ylim(low - room, high + room)

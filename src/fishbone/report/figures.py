@@ -1,0 +1,113 @@
+"""One figure a stage: what changes over steps or sparsities, a panel for each data set and quantity."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from fishbone.report.bench_figure import draw_bench
+from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
+from fishbone.report.palette import BLACK, GREY, Style, label, styles
+from fishbone.report.papers.fls import accuracies
+from fishbone.report.study import Result, Study
+
+TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
+
+
+def draw_train(study: Study, path: Path) -> None:
+    """Accuracy by epoch."""
+    datasets = study.datasets("train")
+    with stacked(len(datasets)) as (figure, panels):
+        for axes, dataset in zip(panels, datasets, strict=True):
+            histories = [run.history() for run in study.of("train", dataset)]
+            curves = []
+            for name, column in (("validation", "validation_accuracy"), ("training", "train_accuracy")):
+                shown = [100 * history[column] for history in histories]
+                draw_seeds(axes, histories[0]["step"], shown, TRAINING[name], f"{name} images")
+                curves += shown
+            _finish(axes, dataset, "epoch", "accuracy (%)", curves)
+        legend(figure, panels)
+        save_svg(figure, path)
+
+
+def draw_prune(study: Study, path: Path) -> None:
+    """Test accuracy by sparsity; the axis is the logarithm of the share of weights that remain."""
+    datasets, look = study.datasets("prune"), styles(study.names("prune"))
+    with stacked(len(datasets)) as (figure, panels):
+        for axes, dataset in zip(panels, datasets, strict=True):
+            curves = [
+                curve
+                for method in study.names("prune", dataset)
+                for curve in _draw_method(axes, study.of("prune", dataset, method), look[method], label(method))
+            ]
+            dense = [run.content["dense_test_accuracy"] for run in study.of("prune", dataset)]
+            axes.axhline(100 * np.mean(dense), color=BLACK, linestyle="--", linewidth=1, label="dense")
+            _finish(axes, dataset, "sparsity", "test accuracy (%)", [*curves, 100 * np.array(dense)])
+            _sparsity_ticks(axes, study.of("prune", dataset))
+        legend(figure, panels)
+        save_svg(figure, path)
+
+
+def _draw_method(axes: Axes, runs: list[Result], style: Style, name: str) -> list[np.ndarray]:
+    found = [accuracies(run) for run in runs]
+    sparsities = sorted(set.intersection(*map(set, found)))
+    curves = [np.array([100 * one[sparsity] for sparsity in sparsities]) for one in found]
+    draw_seeds(axes, _remaining(sparsities), curves, style, name, markers=True)
+    return curves
+
+
+def _remaining(sparsities: list[float]) -> np.ndarray:
+    return -np.log10(1 - np.array(sparsities))
+
+
+def _sparsity_ticks(axes: Axes, runs: list[Result]) -> None:
+    sparsities = sorted(set().union(*map(accuracies, runs)))
+    axes.set_xticks(_remaining(sparsities), [f"{100 * sparsity:g} %" for sparsity in sparsities])
+
+
+def draw_federate(study: Study, path: Path) -> None:
+    """Accuracy and loss on the validation split by round."""
+    quantities = (
+        ("validation_accuracy", 100, "validation accuracy (%)"),
+        ("validation_loss", 1, "validation loss (nats)"),
+    )
+    _draw_steps(study, "federate", quantities, "round", "linear", path)
+
+
+def draw_gan(study: Study, path: Path) -> None:
+    """Fréchet classifier distance to the validation split by round, on a logarithmic axis."""
+    _draw_steps(study, "gan", (("fcd_validation", 1, "FCD to validation images"),), "round", "log", path)
+
+
+def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, path: Path) -> None:
+    look = styles(study.names(stage))
+    places = [(dataset, *quantity) for dataset in study.datasets(stage) for quantity in quantities]
+    with stacked(len(places)) as (figure, panels):
+        for axes, (dataset, column, factor, name) in zip(panels, places, strict=True):
+            if scale == "log":
+                axes.set_yscale("log")
+                plain_log(axes.yaxis)
+            curves = []
+            for method in study.names(stage, dataset):
+                histories = [run.history() for run in study.of(stage, dataset, method)]
+                shown = [factor * history[column] for history in histories]
+                draw_seeds(axes, histories[0]["step"], shown, look[method], label(method))
+                curves += shown
+            _finish(axes, dataset, step, name, curves)
+        legend(figure, panels)
+        save_svg(figure, path)
+
+
+def _finish(axes: Axes, dataset: str, x: str, y: str, curves: list[np.ndarray]) -> None:
+    axes.set(title=dataset, xlabel=x, ylabel=y)
+    fit_to_seeds(axes, curves)
+
+
+FIGURES: dict[str, Callable[[Study, Path], None]] = {
+    "train": draw_train,
+    "prune": draw_prune,
+    "federate": draw_federate,
+    "gan": draw_gan,
+    "bench": draw_bench,
+}

@@ -1,0 +1,124 @@
+"""The HTML report: one file that needs no network, claims first, every figure and table with the files behind it."""
+
+import base64
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fishbone.files import read_json
+from fishbone.report.palette import label
+from fishbone.report.papers.setting import network_name
+from fishbone.report.study import Study, artefact
+from fishbone.report.tables import Table
+from fishbone.report.texts import Text
+from fishbone.report.verdict import INCONCLUSIVE, RULE, Claim
+
+SIDECARS = {"train": "model.json", "federate": "model.json", "gan": "generator.json"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Generated images of one run, as a data URI."""
+
+    title: str
+    source: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A stage: its text, figure (markup, or None), table, and the files that the two were made from."""
+
+    stage: str
+    text: Text
+    table: Table
+    csv: str
+    table_files: Sequence[str]
+    figure: Markup | None
+    figure_files: Sequence[str]
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
+
+
+def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence[Section], folder: Path) -> str:
+    """The page; links to artefacts start from ``folder``, where it will lie. Measured claims come first."""
+    environment = Environment(
+        loader=PackageLoader("fishbone.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"badge": badge, "measured": measured}
+    environment.filters["link"] = lambda file: Path(os.path.relpath(file, folder)).as_posix()
+    return environment.get_template("template.html").render(
+        title=title,
+        study=study,
+        claims=sorted(claims, key=lambda claim: claim.measured is None),
+        rule=RULE,
+        sections=sections,
+        data=study.of("prepare"),
+        networks=networks(study),
+        params=yaml.safe_dump(dict(study.params), sort_keys=False, allow_unicode=True) if study.params else "",
+    )
+
+
+def badge(claim: Claim) -> str:
+    """The verdict, or "inconclusive" where the data did not decide."""
+    return INCONCLUSIVE if claim.why.startswith(INCONCLUSIVE) else claim.verdict
+
+
+def measured(claim: Claim) -> str:
+    """Mean and interval, signed where the mean is."""
+    interval = " [{:.2f}, {:.2f}]".format(*claim.ci95) if claim.ci95 else ""
+    return f"{claim.measured:+.2f}{interval}".replace("-", "−")
+
+
+def inline_svg(path: Path, name: str) -> Markup:
+    """An SVG file as an element of the page: without prolog and fixed size, with a name for screen readers."""
+    element = re.search(r"<svg.*</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
+    head, rest = element.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return Markup(head) + Markup(' role="img" aria-label="{}">').format(name) + Markup(rest)
+
+
+def pictures(study: Study) -> list[Picture]:
+    """Generated images of the GAN's first seed, by data set and method."""
+    first = [
+        min(study.of("gan", dataset, name), key=lambda run: run.seed)
+        for dataset in study.datasets("gan")
+        for name in study.names("gan", dataset)
+    ]
+    return [
+        Picture(f"{label(run.name)}, {run.dataset}, seed {run.seed}", artefact(file), _uri(file))
+        for run in first
+        for file in [run.beside("samples.png")]
+    ]
+
+
+def _uri(file: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def networks(study: Study) -> list[dict[str, str]]:
+    """The networks that stages train, one row a stage and data set, as their sidecars describe them."""
+    rows = []
+    for stage, sidecar in SIDECARS.items():
+        for dataset in study.datasets(stage):
+            run = study.of(stage, dataset)[0]
+            description = read_json(run.beside(sidecar))
+            architecture = description["architecture"]
+            rows.append(
+                {
+                    "stage": stage,
+                    "dataset": dataset,
+                    "name": network_name(architecture),
+                    "arguments": ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name"),
+                    "data": description["data"]["sha256"],
+                    "source": artefact(run.beside(sidecar)),
+                }
+            )
+    return rows

@@ -1,0 +1,69 @@
+"""One name, colour and marker for a method wherever it is shown, in Okabe & Ito's colours, safe for all sight (2008).
+
+References (dense, centralised) are black and FedAvg grey. Methods that this module does not know take the colours that
+the study's other methods leave, in order of their names.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import cycle
+
+BLACK, GREY = "#000000", "#777777"
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+
+
+@dataclass(frozen=True)
+class Style:
+    colour: str
+    marker: str
+
+
+KNOWN = {
+    "dense": Style(BLACK, "*"),
+    "fls": Style(VERMILLION, "o"),
+    "obs": Style(BLUE, "^"),
+    "magnitude": Style(GREEN, "v"),
+    "hovefl-12-6": Style(ORANGE, "o"),
+    "hovefl-6-12": Style(SKY, "^"),
+    "fsl_gan": Style(PURPLE, "o"),
+    "fedavg": Style(GREY, "D"),
+    "centralised": Style(BLACK, "s"),
+}
+LABELS = {
+    "fls": "FLS",
+    "obs": "OBS",
+    "mfac": "M-FAC",
+    "fedavg": "FedAvg",
+    "fsl_gan": "FSL-GAN",
+    "hovefl": "HoVeFL",
+}
+SPARE = [Style(colour, marker) for marker in "PX<>" for colour in (SKY, PURPLE, ORANGE, GREEN, BLUE, VERMILLION)]
+
+
+def styles(methods: Iterable[str]) -> dict[str, Style]:
+    """Method → style, for all methods of a study at once."""
+    methods = sorted(set(methods))
+    taken = {KNOWN[method].colour for method in methods if method in KNOWN}
+    spare = cycle(sorted(SPARE, key=lambda style: style.colour in taken))
+    return {method: KNOWN.get(method) or next(spare) for method in methods}
+
+
+def label(name: str) -> str:
+    """A method or exported variant for people: ``hovefl-12-6`` → HoVeFL 12 H + 6 V, ``fls-0.95`` → FLS 95 %."""
+    if mix := re.fullmatch(r"hovefl-(\d+)-(\d+)", name):
+        return f"HoVeFL {mix[1]} H + {mix[2]} V"
+    if variant := re.fullmatch(r"(.+)-(0?\.\d+)", name):
+        return f"{label(variant[1])} {100 * float(variant[2]):g} %"
+    return LABELS.get(name, name)
+
+
+def order(name: str) -> tuple:
+    """Sorts methods and variants: the papers' own first, then their baselines, then names that are not known."""
+    method = method_of(name)
+    return list(KNOWN).index(method) if method in KNOWN else len(KNOWN), name
+
+
+def method_of(variant: str) -> str:
+    """``fls-0.95`` → fls; other names are their own method."""
+    return re.sub(r"-0?\.\d+$", "", variant)

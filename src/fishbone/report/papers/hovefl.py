@@ -1,0 +1,75 @@
+"""HoVeFL: "A Novel Framework of Horizontal-Vertical Hybrid Federated Learning for EdgeIoT", arXiv 2410.01644 (2024).
+
+What is compared is a share: the method with more horizontal devices has more of its samples on devices whose data are
+not IID, while the authors' published code deals IID data to vertical groups.
+"""
+
+import re
+from collections.abc import Iterator
+
+from fishbone.report.papers.setting import data_setting, network_setting
+from fishbone.report.study import Study
+from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
+
+PAPER = "HoVeFL (arXiv 2410.01644)"
+STATEMENT = Statement(
+    "hovefl-more-horizontal-higher-loss",
+    PAPER,
+    "With more horizontal than vertical members the loss is higher than the other way round.",
+    "+5.5 % on CIFAR-10, +25.2 % on SVHN (12 horizontal and 6 vertical against 6 and 12; one unseeded run each)",
+    "test loss with more horizontal members over that with as many more vertical ones, minus 1, in percent",
+)
+
+
+def claims(study: Study) -> Iterator[Claim]:
+    """All claims of the paper."""
+    if not study.of("federate"):
+        yield not_tested(STATEMENT, "The study federates nothing.")
+    for dataset in study.datasets("federate"):
+        pair = mirrored(study.names("federate", dataset))
+        if pair is None:
+            why = f"No pair such as hovefl-12-6 and hovefl-6-12 among the methods on {dataset}."
+            yield not_tested(STATEMENT, why)
+            continue
+        yield judge(STATEMENT, _evidence(study, dataset, *pair), "above")
+
+
+def mix(method: str) -> tuple[int, int] | None:
+    """(horizontal devices, vertical groups) of a ``hovefl-H-V``."""
+    found = re.fullmatch(r"hovefl-(\d+)-(\d+)", method)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def mirrored(methods: list[str]) -> tuple[str, str] | None:
+    """(hovefl-H-V, hovefl-V-H) with H > V; of several pairs the one nearest to the paper's 12 and 6."""
+    mixes = {found: method for method in methods if (found := mix(method))}
+    pairs = [(h, v) for h, v in mixes if h > v and (v, h) in mixes]
+    if not pairs:
+        return None
+    h, v = min(pairs, key=lambda pair: (abs(pair[0] - 12) + abs(pair[1] - 6), pair))
+    return mixes[h, v], mixes[v, h]
+
+
+def _evidence(study: Study, dataset: str, more: str, less: str) -> Evidence:
+    first, second = study.runs("federate", dataset, more), study.runs("federate", dataset, less)
+    seeds = sorted(first.keys() & second.keys())
+    ratio = {seed: first[seed].content["test_loss"] / second[seed].content["test_loss"] for seed in seeds}
+    run = next(iter(first.values()))
+    parts = [
+        f"{more} against {less}",
+        data_setting(study, dataset, ("CIFAR-10", "SVHN")),
+        network_setting(run, "model.json", "a two-branch LeNet"),
+        f"{run.content['rounds']:g} rounds",
+        *_partitions(study.params.get("federate", {})),
+    ]
+    artefacts = [runs[seed].artefact for seed in seeds for runs in (first, second)]
+    values = {seed: 100 * (value - 1) for seed, value in ratio.items()}
+    return Evidence(dataset, values, "; ".join(parts) + ".", artefacts)
+
+
+def _partitions(params: dict) -> list[str]:
+    horizontal, vertical = params.get("horizontal_partition"), params.get("vertical_partition")
+    if horizontal is None or vertical is None:
+        return []
+    shared = "" if horizontal == vertical else ", so the mix also sets the share of either"
+    return [f"horizontal devices' data {horizontal}, vertical groups' {vertical}{shared}"]

@@ -1,0 +1,36 @@
+"""How a study's data and networks differ from a paper's, as parts of a sentence."""
+
+from fishbone.files import read_json
+from fishbone.report.study import Result, Study
+
+SOURCES = {"CIFAR-10": "cifar10", "SVHN": "svhn", "TinyImageNet": "tiny-imagenet", "MNIST": "mnist"}
+
+
+def data_setting(study: Study, dataset: str, published: tuple[str, ...]) -> str:
+    """The data set, and the paper's where it is none of those."""
+    prepared = study.of("prepare", dataset)
+    source = prepared[0].content["source"] if prepared else dataset
+    size = f" ({prepared[0].content['counts']['train']:,} training images)" if prepared else ""
+    same = source in [SOURCES.get(name) for name in published]
+    return f"{dataset}{size}" + (", as in the paper" if same else f" instead of {' or '.join(published)}")
+
+
+def network_setting(result: Result, sidecar: str, published: str) -> str:
+    """The network of ``sidecar``, a file beside the result, and the paper's where it is another."""
+    name = network_name(read_json(result.beside(sidecar))["architecture"])
+    return f"{name}, as in the paper" if name == published else f"{name} instead of {published}"
+
+
+def network_name(architecture: dict) -> str:
+    """A name for people; ResNet18 of the usual width 64 is just that."""
+    match architecture["name"]:
+        case "resnet" if (architecture["depth"], architecture["width"]) == (18, 64):
+            return "ResNet18"
+        case "resnet":
+            return f"ResNet{architecture['depth']} of width {architecture['width']}"
+        case "two_branch":
+            return f"{architecture['parties']}-branch network (embedding {architecture['embedding']})"
+        case "dcgan_generator":
+            return f"DCGAN of width {architecture['width']}"
+        case other:
+            return other

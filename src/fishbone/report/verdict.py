@@ -1,0 +1,101 @@
+"""What a claim of a paper came to: differences paired by seed, their 95 % interval, and a verdict by one rule.
+
+With d the claimed quantity, one value a seed, and b the bound that the claim names (0, or a margin within which two
+results count as comparable): the claim *holds* if the whole interval of the mean of d lies on the claimed side of b,
+*fails* if the whole interval lies on the other side, and is *not tested* if the interval includes b (then ``why``
+starts with "inconclusive"), if there are fewer than two seeds, or if the study lacks what the claim is about.
+Claims are judged one by one, without a correction for their number.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from fishbone.report.intervals import interval
+
+INCONCLUSIVE = "inconclusive"
+RULE = (
+    "A claim holds if the whole 95 % interval of its quantity, paired by seed (Student's t), lies on the claimed side "
+    "of the bound, and fails if the whole interval lies on the other side. Otherwise it counts as not tested: "
+    "inconclusive where the interval includes the bound."
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a paper says.
+
+    Attributes:
+        published: the paper's number with its setting.
+        quantity: what is measured here, with its unit.
+    """
+
+    id: str
+    paper: str
+    statement: str
+    published: str
+    quantity: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, tested; the fields of ``claims.json``. ``measured`` and ``ci95`` are in the quantity's unit."""
+
+    id: str
+    paper: str
+    statement: str
+    published: str
+    quantity: str
+    measured: float | None
+    ci95: tuple[float, float] | None
+    seeds: list[int]
+    setting: str
+    verdict: Literal["holds", "fails", "not tested"]
+    why: str
+    artefacts: list[str]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a statement was tested: ``values`` has one number a seed, ``setting`` says how this differs."""
+
+    dataset: str
+    values: Mapping[int, float]
+    setting: str
+    artefacts: Iterable[str]
+
+
+def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
+    """Apply the rule; ``side`` is where the claim says that the quantity lies. The id gets ``@dataset``."""
+    values = list(evidence.values.values())
+    found = interval(values) if values else None
+    verdict, why = _verdict(found, side, bound)
+    return Claim(
+        **asdict(statement) | {"id": f"{statement.id}@{evidence.dataset}"},
+        measured=found.mean if found else None,
+        ci95=None if found is None or found.low is None else (found.low, found.high),
+        seeds=sorted(evidence.values),
+        setting=evidence.setting,
+        verdict=verdict,
+        why=why,
+        artefacts=sorted(evidence.artefacts),
+    )
+
+
+def not_tested(statement: Statement, why: str) -> Claim:
+    """A statement that this study says nothing about."""
+    return Claim(
+        **asdict(statement), measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[]
+    )
+
+
+def _verdict(found, side: str, bound: float) -> tuple[str, str]:
+    if found is None:
+        return "not tested", "No seed has both results."
+    if found.low is None:
+        return "not tested", "One seed gives no interval."
+    basis = f"{found.n} seeds, Student's t with {found.n - 1} degree{'s' * (found.n > 2)} of freedom"
+    if found.low > bound or found.high < bound:
+        actual = "above" if found.low > bound else "below"
+        return ("holds" if actual == side else "fails"), f"The whole interval lies {actual} {bound:g} ({basis})."
+    return "not tested", f"{INCONCLUSIVE}: the interval includes {bound:g} ({basis})."

@@ -1,0 +1,102 @@
+import re
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib as mpl
+import pytest
+from report import small_study
+
+from fishbone.report.bench_figure import pareto
+from fishbone.report.figures import FIGURES
+from fishbone.report.palette import KNOWN
+from fishbone.report.study import read_study
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Study of all stages and its figures by stage."""
+    folder = tmp_path_factory.mktemp("figures")
+    study = read_study(small_study.everything(folder / "quick"), {})
+    for stage, draw in FIGURES.items():
+        draw(study, folder / f"{stage}.svg")
+    return study, {stage: (folder / f"{stage}.svg").read_text(encoding="utf-8") for stage in FIGURES}
+
+
+def texts(svg):
+    return [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_same_study_gives_the_same_bytes_whatever_matplotlibrc_says(drawn, tmp_path):
+    study, figures = drawn
+    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.fonttype": "path", "axes.facecolor": "red"}):
+        for stage, draw in FIGURES.items():
+            draw(study, tmp_path / f"{stage}.svg")
+            assert (tmp_path / f"{stage}.svg").read_text(encoding="utf-8") == figures[stage]
+
+
+def test_figures_hold_no_date_no_version_and_nothing_from_elsewhere(drawn):
+    for svg in drawn[1].values():
+        assert "date" not in svg
+        assert "Matplotlib" not in svg
+        assert re.findall(r'(?:href|src)="(?!#)', svg) == []
+
+
+def test_ids_are_unique_over_all_figures_and_every_reference_has_its_target(drawn):
+    seen = set()
+    for stage, svg in drawn[1].items():
+        ids = re.findall(r'\bid="([^"]+)"', svg)
+        assert len(ids) == len(set(ids))
+        assert all(name.startswith(f"{stage}-") for name in ids)
+        assert set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg)) <= {(a, "") for a in ids} | {
+            ("", a) for a in ids
+        }
+        assert not seen & set(ids)
+        seen |= set(ids)
+
+
+def test_axes_have_labels_with_units_and_methods_their_names(drawn):
+    expected = {
+        "train": {"epoch", "accuracy (%)", "digits"},
+        "prune": {"sparsity", "test accuracy (%)", "FLS", "OBS", "magnitude", "dense", "95 %"},
+        "federate": {"round", "validation accuracy (%)", "validation loss (nats)", "HoVeFL 12 H + 6 V", "FedAvg"},
+        "gan": {"round", "FCD to validation images", "FSL-GAN", "centralised"},
+        "bench": {"time relative to dense", "compressed file (kB)", "test accuracy (%)", "digits on local", "FLS"},
+    }
+    for stage, words in expected.items():
+        assert words <= set(texts(drawn[1][stage])), stage
+
+
+def test_methods_are_drawn_in_their_colours(drawn):
+    for stage, methods in {"prune": ["fls", "obs", "magnitude"], "gan": ["fsl_gan"], "bench": ["fls", "obs"]}.items():
+        for method in methods:
+            assert KNOWN[method].colour.lower() in drawn[1][stage].lower()
+
+
+def test_every_seed_is_a_line_of_its_own(tmp_path):
+    def lines(seeds):
+        files = [small_study.gan(tmp_path / f"s{seeds}", "fsl_gan", seed, 8.0 + seed) for seed in range(seeds)]
+        FIGURES["gan"](read_study(files, {}), tmp_path / "gan.svg")
+        return (tmp_path / "gan.svg").read_text(encoding="utf-8").count(f"stroke: {KNOWN['fsl_gan'].colour.lower()}")
+
+    assert lines(4) - lines(2) == 2
+
+
+def test_one_seed_two_data_sets_and_unknown_methods_are_drawn(tmp_path):
+    root = tmp_path / "s"
+    files = [
+        small_study.prune(root, method, 7, {"0.9": 0.8}, dataset=dataset)
+        for method in ("mine", "fls")
+        for dataset in ("a", "b")
+    ]
+    FIGURES["prune"](read_study(files, {}), tmp_path / "prune.svg")
+    assert {"a", "b", "mine", "FLS", "90 %"} <= set(texts((tmp_path / "prune.svg").read_text(encoding="utf-8")))
+
+
+def test_a_device_that_failed_has_panels_that_say_so(tmp_path):
+    file = small_study.bench(tmp_path / "s", [], "tiny", status="oom")
+    FIGURES["bench"](read_study([file], {}), tmp_path / "bench.svg")
+    assert "digits on tiny: oom" in texts((tmp_path / "bench.svg").read_text(encoding="utf-8"))
+
+
+def test_pareto_front_drops_what_costs_more_and_gives_no_more():
+    assert pareto([(3, 5), (1, 2), (2, 2), (2, 4), (4, 5), (1, 1)]) == [(1, 2), (2, 4), (3, 5)]
+    assert pareto([]) == []

@@ -1,0 +1,133 @@
+import pytest
+from report import small_study
+
+from fishbone.report.papers import fls, fsl_gan, hovefl
+from fishbone.report.papers.setting import network_name
+from fishbone.report.study import read_study
+
+PARAMS = {"federate": {"horizontal_partition": "shards-2", "vertical_partition": "iid"}}
+
+
+def pruned(root, curves, **more):
+    """``curves``: method → sparsity → accuracies by seed."""
+    return [
+        small_study.prune(root, method, seed, {s: values[seed] for s, values in curve.items()}, **more)
+        for method, curve in curves.items()
+        for seed in range(len(next(iter(curve.values()))))
+    ]
+
+
+def claims_on_pruning(files, comparable=0.01):
+    return {claim.id: claim for claim in fls.claims(read_study(files, {}), comparable)}
+
+
+CURVES = {
+    "fls": {"0.8": [0.90, 0.91, 0.92], "0.95": [0.80, 0.83, 0.83]},
+    "obs": {"0.8": [0.90, 0.92, 0.91], "0.95": [0.60, 0.61, 0.62]},
+}
+
+
+def test_fls_is_compared_with_obs_seed_by_seed_in_percentage_points(tmp_path):
+    found = claims_on_pruning([small_study.prepare(tmp_path / "s"), *pruned(tmp_path / "s", CURVES)])
+    claim = found["fls-over-obs-95@digits"]
+    assert claim.measured == pytest.approx((20 + 22 + 21) / 3)
+    assert claim.verdict == "holds"
+    assert claim.seeds == [0, 1, 2]
+    assert len(claim.artefacts) == 6
+    assert "digits (1,294 training images) instead of CIFAR-10; ResNet8 of width 8 instead of ResNet18" in claim.setting
+    even = found["fls-over-obs-80@digits"]
+    assert even.measured == pytest.approx(0)
+    assert (even.verdict, even.why[:12]) == ("not tested", "inconclusive")
+    grows = found["fls-gain-grows-with-sparsity@digits"]
+    assert grows.measured == pytest.approx((20 + 23 + 20) / 3)
+    comparable = found["fls-comparable-to-obs@digits"]
+    assert comparable.measured == pytest.approx((10 + 10.5 + 11) / 3)
+    assert found["fls-over-mfac-75"].verdict == "not tested"
+
+
+def test_a_worse_fls_fails(tmp_path):
+    swapped = {"fls": CURVES["obs"], "obs": CURVES["fls"]}
+    found = claims_on_pruning(pruned(tmp_path / "s", swapped))
+    for claim in ("fls-over-obs-95", "fls-gain-grows-with-sparsity", "fls-comparable-to-obs"):
+        assert found[f"{claim}@digits"].verdict == "fails"
+
+
+def test_a_little_worse_is_comparable_within_the_margin_only(tmp_path):
+    curves = {"fls": {"0.9": [0.900, 0.901, 0.899]}, "obs": {"0.9": [0.905, 0.906, 0.904]}}
+    files = pruned(tmp_path / "s", curves)
+    assert claims_on_pruning(files, 0.01)["fls-comparable-to-obs@digits"].verdict == "holds"
+    assert claims_on_pruning(files, 0.001)["fls-comparable-to-obs@digits"].verdict == "fails"
+
+
+def test_the_papers_own_data_and_network_are_recognised(tmp_path):
+    resnet18 = {"name": "resnet", "depth": 18, "width": 64, "channels": 3, "classes": 10}
+    prepared = small_study.prepare(tmp_path / "s", "mine", source="cifar10", train=45_000)
+    files = pruned(tmp_path / "s", CURVES, dataset="mine", architecture=resnet18)
+    setting = claims_on_pruning([prepared, *files])["fls-over-obs-95@mine"].setting
+    assert setting.startswith("mine (45,000 training images), as in the paper; ResNet18, as in the paper;")
+
+
+def test_what_a_study_lacks_is_said(tmp_path):
+    nothing = claims_on_pruning([small_study.prepare(tmp_path / "s")])
+    assert nothing["fls-over-obs-95"].why == "The study prunes nothing; this needs fls and obs."
+    alone = claims_on_pruning(pruned(tmp_path / "t", {"fls": {"0.9": [0.9, 0.9]}, "magnitude": {"0.9": [0.8, 0.8]}}))
+    assert alone["fls-over-obs-95"].why == "The study prunes with fls, magnitude only; this needs fls and obs."
+    short = claims_on_pruning(pruned(tmp_path / "u", {m: {"0.9": [0.9, 0.8]} for m in ("fls", "obs")}))
+    assert short["fls-over-obs-95"].why == "Sparsities that both methods reach on digits: 0.9."
+    assert short["fls-gain-grows-with-sparsity"].verdict == "not tested"
+
+
+def test_seeds_without_a_partner_are_left_out(tmp_path):
+    fls_runs, obs_runs = (pruned(tmp_path / "s", {method: CURVES[method]}) for method in ("fls", "obs"))
+    claim = claims_on_pruning([*fls_runs, *obs_runs[1:]])["fls-over-obs-95@digits"]
+    assert claim.seeds == [1, 2]
+    assert claim.measured == pytest.approx((22 + 21) / 2)
+
+
+def test_hovefl_compares_the_ratio_of_test_losses(tmp_path):
+    losses = {"hovefl-12-6": [0.55, 0.66, 0.60], "hovefl-6-12": [0.50, 0.55, 0.50], "fedavg": [9.0, 9.0, 9.0]}
+    files = [
+        small_study.federate(tmp_path / "s", method, seed, loss)
+        for method, values in losses.items()
+        for seed, loss in enumerate(values)
+    ]
+    (claim,) = hovefl.claims(read_study(files, PARAMS))
+    assert claim.measured == pytest.approx((10 + 20 + 20) / 3)
+    assert claim.verdict == "holds"
+    assert "horizontal devices' data shards-2, vertical groups' iid, so the mix also sets" in claim.setting
+
+
+@pytest.mark.parametrize(
+    ("methods", "pair"),
+    [
+        (["fedavg", "hovefl-6-12", "hovefl-12-6", "hovefl-16-2", "hovefl-2-16"], ("hovefl-12-6", "hovefl-6-12")),
+        (["hovefl-4-2", "hovefl-2-4"], ("hovefl-4-2", "hovefl-2-4")),
+        (["hovefl-9-9", "hovefl-12-6", "hovefl-4-8", "centralised"], None),
+    ],
+)
+def test_the_mirrored_pair_nearest_to_the_papers(methods, pair):
+    assert hovefl.mirrored(methods) == pair
+
+
+def test_hovefl_without_a_mirrored_pair_is_not_tested(tmp_path):
+    study = read_study([small_study.federate(tmp_path / "s", "fedavg", 0, 0.5)], {})
+    (claim,) = hovefl.claims(study)
+    assert (claim.verdict, claim.measured) == ("not tested", None)
+
+
+@pytest.mark.parametrize(
+    ("split", "verdict"),
+    [([10.1, 10.2, 10.0], "holds"), ([14.0, 14.2, 13.8], "fails"), ([8.0, 11.0, 14.0], "not tested")],
+)
+def test_fsl_gan_may_be_better_or_a_little_worse_than_centralised(tmp_path, split, verdict):
+    files = [small_study.gan(tmp_path / "s", "fsl_gan", seed, fcd) for seed, fcd in enumerate(split)]
+    files += [small_study.gan(tmp_path / "s", "centralised", seed, 10.0) for seed in range(3)]
+    claims = {claim.id: claim for claim in fsl_gan.claims(read_study(files, {}), 0.1)}
+    assert claims["fsl-gan-equals-centralised@digits"].verdict == verdict
+    assert claims["fsl-gan-preserves-privacy"].verdict == "not tested"
+
+
+def test_networks_have_names_for_people():
+    assert network_name(small_study.RESNET) == "ResNet8 of width 8"
+    assert network_name(small_study.TWO_BRANCH) == "2-branch network (embedding 32)"
+    assert network_name({"name": "mine"}) == "mine"

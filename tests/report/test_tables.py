@@ -1,0 +1,106 @@
+import csv
+
+import pytest
+from report import small_study
+
+from fishbone.report.intervals import Interval
+from fishbone.report.palette import KNOWN, label, method_of, order, styles
+from fishbone.report.study import read_study
+from fishbone.report.summaries import TABLES, bench_notes
+from fishbone.report.tables import Column, Table, show
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (Interval(0.9513, 0.9, 1.0026, 3), "percent", "95.1 % [90.0, 100.3]"),
+        (Interval(0.5, None, None, 1), "percent", "50.0 %"),
+        (1234567, "count", "1,234,567"),
+        (0, "bytes", "0 B"),
+        (15_520_000, "bytes", "15.5 MB"),
+        (0.1234, "ms", "0.123 ms"),
+        (Interval(1.5, 1.25, 1.75, 30), "times", "1.50× [1.25, 1.75]"),
+        (None, "percent", "–"),
+        ("hovefl-12-6", "name", "HoVeFL 12 H + 6 V"),
+        ("hovefl-12-6", "text", "hovefl-12-6"),
+    ],
+)
+def test_cells_have_units(value, kind, text):
+    assert show(value, kind) == text
+
+
+def test_csv_has_three_columns_for_an_interval_and_plain_numbers(tmp_path):
+    columns = [Column("name", "Name", "name"), Column("loss", "Loss"), Column("n", "N", "count")]
+    rows = [{"name": "fls", "loss": Interval(1.5, 1.0, 2.0, 3), "n": 3}, {"name": "obs", "loss": 2.5}]
+    Table(columns, rows).write_csv(tmp_path / "t.csv")
+    expected = "name,loss,loss_low,loss_high,n\nfls,1.5,1.0,2.0,3\nobs,2.5,,,\n"
+    assert (tmp_path / "t.csv").read_text() == expected
+
+
+def test_each_stage_has_a_row_a_method_with_means_over_seeds(tmp_path):
+    losses = [0.4, 0.5, 0.6]
+    files = [small_study.federate(tmp_path / "s", "fedavg", seed, loss) for seed, loss in enumerate(losses)]
+    table = TABLES["federate"](read_study(files, {}))
+    (row,) = table.rows
+    assert row["test_loss"].mean == pytest.approx(0.5)
+    assert (row["method"], row["seeds"], row["bytes_vertical"]) == ("fedavg", 3, 9_000_000)
+
+
+def test_pruning_has_a_row_a_sparsity_in_ascending_order(tmp_path):
+    files = [small_study.prune(tmp_path / "s", "fls", seed, {"0.95": 0.8, "0.5": 0.9}) for seed in range(2)]
+    rows = TABLES["prune"](read_study(files, {})).rows
+    assert [row["sparsity"] for row in rows] == [0.5, 0.95]
+    assert rows[1]["test_accuracy"].mean == pytest.approx(0.8)
+    assert rows[1]["test_accuracy_without_recalibration"].mean == pytest.approx(0.4)
+
+
+def test_a_benchmark_without_accuracy_or_models_still_has_rows(tmp_path):
+    untested = small_study.model("dense", 300, 100, None) | {
+        "accuracy": None,
+        "latency": None,
+        "status": "oom",
+        "cold": [],
+    }
+    files = [
+        small_study.bench(tmp_path / "s", [untested], "small"),
+        small_study.bench(tmp_path / "s", [], "gone", status="timeout"),
+    ]
+    study = read_study(files, {})
+    assert [row["status"] for row in TABLES["bench"](study).rows] == ["oom", "timeout"]
+    assert any(
+        "timeout: no answer within 600 s" in note for result in study.of("bench") for note in bench_notes(result)
+    )
+
+
+def test_tables_of_all_stages_agree_with_their_csv(tmp_path):
+    study = read_study(small_study.everything(tmp_path / "s"), {})
+    for stage, build in TABLES.items():
+        table = build(study)
+        table.write_csv(tmp_path / f"{stage}.csv")
+        with open(tmp_path / f"{stage}.csv", newline="", encoding="utf-8") as file:
+            written = list(csv.DictReader(file))
+        assert len(written) == len(table.rows) > 0
+        assert all(len(cells) == len(table.columns) for cells in table.cells())
+
+
+def test_known_methods_keep_their_colour_whatever_else_a_study_has():
+    assert styles(["fls", "obs"])["fls"] == styles(["zzz", "aaa", "fls"])["fls"] == KNOWN["fls"]
+
+
+def test_methods_of_one_study_look_different():
+    methods = [*KNOWN, *(f"hovefl-{h}-{18 - h}" for h in range(0, 18, 2))]
+    found = styles(methods)
+    assert len(set(found.values())) == len(set(methods))
+    assert found == styles(reversed(methods))
+
+
+def test_unknown_methods_first_take_colours_that_are_free():
+    taken = {KNOWN[name].colour for name in ("fls", "obs", "magnitude")}
+    assert styles(["fls", "obs", "magnitude", "mfac"])["mfac"].colour not in taken
+
+
+def test_variants_are_named_and_sorted_by_method():
+    assert label("fls-0.95") == "FLS 95 %"
+    assert (method_of("fls-0.95"), method_of("hovefl-12-6"), method_of("dense")) == ("fls", "hovefl-12-6", "dense")
+    variants = ["obs-0.9", "mine", "fls-0.95", "dense", "fls-0.9"]
+    assert sorted(variants, key=order) == ["dense", "fls-0.9", "fls-0.95", "obs-0.9", "mine"]

@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fishbone.report.intervals import interval
+from fishbone.report.verdict import Evidence, Statement, judge, not_tested
+
+STATEMENT = Statement("id", "paper", "A beats B.", "+1", "A minus B")
+
+
+def claim(values, side="above", bound=0.0):
+    evidence = Evidence("digits", dict(enumerate(values)), "setting", ["b", "a"])
+    return judge(STATEMENT, evidence, side, bound)
+
+
+@pytest.mark.parametrize(
+    ("values", "side", "bound", "verdict"),
+    [
+        ([1.0, 1.1, 0.9], "above", 0, "holds"),
+        ([-1.0, -1.1, -0.9], "above", 0, "fails"),
+        ([1.0, 1.1, 0.9], "below", 0, "fails"),
+        ([1.0, 1.1, 0.9], "below", 10, "holds"),
+        ([-0.5, -0.6, -0.4], "above", -1, "holds"),
+        ([1.0, -1.0, 3.0], "above", 0, "not tested"),
+        ([0.0, 0.0, 0.0], "above", 0, "not tested"),
+        ([5.0], "above", 0, "not tested"),
+        ([], "above", 0, "not tested"),
+    ],
+)
+def test_verdict_follows_from_where_the_whole_interval_lies(values, side, bound, verdict):
+    assert claim(values, side, bound).verdict == verdict
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=5), st.floats(-3, 3))
+def test_the_opposite_claim_gets_the_opposite_verdict(values, bound):
+    opposite = {"holds": "fails", "fails": "holds", "not tested": "not tested"}
+    assert claim(values, "below", bound).verdict == opposite[claim(values, "above", bound).verdict]
+
+
+def test_an_undecided_claim_shows_its_interval_and_says_so():
+    found = claim([1.0, -1.0, 3.0])
+    low_high = interval([1.0, -1.0, 3.0])
+    assert found.measured == 1.0
+    assert found.ci95 == (low_high.low, low_high.high)
+    assert found.why == "inconclusive: the interval includes 0 (3 seeds, Student's t with 2 degrees of freedom)."
+
+
+def test_one_seed_is_measured_but_not_tested():
+    found = claim([5.0])
+    assert (found.measured, found.ci95, found.why) == (5.0, None, "One seed gives no interval.")
+
+
+def test_a_claim_names_data_seeds_and_files():
+    found = claim([1.0, 2.0])
+    assert (found.id, found.seeds, found.artefacts) == ("id@digits", [0, 1], ["a", "b"])
+
+
+def test_a_claim_without_data_has_no_number():
+    found = not_tested(STATEMENT, "No such stage.")
+    assert (found.id, found.measured, found.ci95, found.seeds, found.artefacts) == ("id", None, None, [], [])
