@@ -100,9 +100,9 @@ def test_metrics_are_flat_numbers_of_what_was_measured(written, folder):
 
 def test_table_has_a_row_for_each_model_and_says_what_is_noise(written):
     text = written[1]
-    assert re.search(r"│ a .*│ ok ", text)
-    assert re.search(r"│ b .*1 \(baseline\).*│ ok ", text)
-    assert re.search(r"│ odd .*–.*│ unsupported ", text)
+    assert re.search(r"^ a .* ok", text, re.M)
+    assert re.search(r"^ b .* 1 \(baseline\).* ok", text, re.M)
+    assert re.search(r"^ odd .*–.* unsupported", text, re.M)
     assert "Noise: b against itself is" in text
     assert "odd: " in text
 
@@ -135,7 +135,7 @@ def test_a_device_that_fails_is_a_result_too(folder, monkeypatch, tmp_path):
 def test_json_is_one_line_for_each_device(folder, monkeypatch):
     monkeypatch.setattr(devices, "run_local", lambda *_: Outcome("timeout"))
     done = bench(folder / "a.onnx", "--devices", folder / "devices.yaml", "--json")
-    assert [json.loads(line)["device"] for line in done.output.splitlines()] == ["here", "there"]
+    assert [json.loads(line)["device"] for line in done.stdout.splitlines()] == ["here", "there"]
 
 
 def test_incomplete_and_wrong_parameters_are_refused(folder):

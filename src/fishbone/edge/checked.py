@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fishbone.edge import gates
 from fishbone.edge.export import to_bytes, to_onnx, with_metadata
-from fishbone.edge.facts import facts
+from fishbone.edge.facts import count_weights, facts
 from fishbone.edge.results import FileFacts
 from fishbone.errors import InputError
 
@@ -42,10 +42,10 @@ def checked_export(
     gates.check_zeros(proto, kept(network))
     gates.check_size(proto, network)
     parity = gates.check_parity(proto, network, images, threads)
-    bare = facts(proto, to_bytes(proto))
+    weights, nonzero = count_weights(proto)
     measured = {
-        "nonzero": bare.nonzero,
-        "sparsity": 1 - bare.nonzero / bare.weights,
+        "nonzero": nonzero,
+        "sparsity": 1 - nonzero / weights,
         "parity_max_abs": float(f"{parity.max_abs:.0e}"),
     }
     provenance = {**provenance, **measured}

@@ -76,7 +76,7 @@ def known_facts(path: str | Path) -> FileFacts:
 def facts(proto: ModelProto, content: bytes) -> FileFacts:
     """Facts of a model whose file holds ``content``."""
     stored = tensors(proto)
-    kernels = {name: stored[name] for node in proto.graph.node for name in node.input if _is_kernel(node, name, stored)}
+    weights, nonzero = count_weights(proto)
     macs, sparse_macs = _macs(proto, stored)
     return FileFacts(
         sha256=hashlib.sha256(content).hexdigest(),
@@ -86,11 +86,18 @@ def facts(proto: ModelProto, content: bytes) -> FileFacts:
         zstd_bytes=len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)),
         opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1),
         parameters=sum(array.size for array in stored.values() if array.dtype.kind == "f"),
-        weights=sum(array.size for array in kernels.values()),
-        nonzero=sum(int(np.count_nonzero(array)) for array in kernels.values()),
+        weights=weights,
+        nonzero=nonzero,
         macs=macs,
         sparse_macs=sparse_macs,
     )
+
+
+def count_weights(proto: ModelProto) -> tuple[int, int]:
+    """(weights, non-zero weights) of all kernels; one that two nodes share counts once."""
+    stored = tensors(proto)
+    kernels = {name: stored[name] for node in proto.graph.node for name in node.input if _is_kernel(node, name, stored)}
+    return sum(array.size for array in kernels.values()), sum(int(np.count_nonzero(a)) for a in kernels.values())
 
 
 def _is_kernel(node: NodeProto, name: str, stored: dict) -> bool:

@@ -3,19 +3,21 @@
 from collections.abc import Iterator
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from fishbone.edge.results import ModelResult, Result
 
-RIGHT = ("accuracy", "p50 ms", "p90 ≤ ms", "speed-up [95 %]", "cold ms", "peak MB", "kB", "zstd kB", "zeros")
+RIGHT = ("accuracy [95 %]", "p50 ms", "p90 ≤ ms", "speed-up [95 %]", "cold ms", "peak MB", "kB", "zstd kB", "zeros")
 
 
 def table(result: Result) -> Table:
     """One row a model; a dash is "not measured"."""
-    shown = Table(title=f"{result.device} ({result.kind})", title_justify="left", header_style="bold")
+    title = f"{result.device} ({result.kind})"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("model", overflow="fold")
     for name in RIGHT:
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name, justify="right", overflow="fold")
     shown.add_column("status")
     for model in result.models:
         shown.add_row(model.name, *_cells(model, result), model.status)
@@ -57,7 +59,7 @@ def _method(result: Result) -> str:
 
 def _cells(model: ModelResult, result: Result) -> Iterator[str]:
     score, latency, facts = model.accuracy, model.latency, model.facts
-    yield f"{score.fraction:.1%} [{score.low:.1%}, {score.high:.1%}]" if score else "–"
+    yield f"{score.fraction:.1%} [{100 * score.low:.1f}, {100 * score.high:.1f}]" if score else "–"
     yield f"{latency.p50_ns / 1e6:.3f}" if latency else "–"
     yield f"{latency.p90_bound_ns / 1e6:.3f}" if latency and latency.p90_bound_ns else "–"
     yield _speedup(model, result)

@@ -76,7 +76,10 @@ def command(models, data, baseline, file, name, out, metrics, as_json, **options
     devices = _chosen(read_devices(file), name, out or metrics)
     index = _index(models, baseline)
     dataset = load_dataset(data) if data else None
-    facts = [known_facts(model) for model in models]
+    facts = []
+    for model in models:
+        click.echo(f"facts of {model.name}", err=True)
+        facts.append(known_facts(model))
     for device, entry in devices.items():
         with tempfile.TemporaryDirectory() as folder:
             job = write_job(models, index, dataset, protocol, Path(folder))
