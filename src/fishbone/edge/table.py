@@ -37,8 +37,10 @@ def notes(result: Result) -> Iterator[str]:
             f"Noise: {result.baseline} against itself is {again.median:.3f}× [{again.low:.3f}, {again.high:.3f}]; "
             f"a speed-up within {result.noise_floor:.1%} of 1 (≈) is no difference."
         )
-    elif result.status == "ok":
+    elif result.control_rounds_ns:
         yield "Noise: too few sittings to tell; give more --sittings."
+    elif result.status == "ok":
+        yield f"Noise: not known, as {result.baseline}, the baseline, was not timed."
     if result.noisy:
         yield f"Noisy: {'; '.join(result.disturbances)}. Absolute times are upper limits, speed-ups are paired."
     if not result.complete and result.status == "ok":

@@ -47,11 +47,13 @@ def _as_defaults(context: click.Context, _option, text: str | None) -> None:
 
 @click.command(epilog="Example: fishbone bench dense.onnx pruned.onnx --data mnist5k.npz --seconds 10")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), help="Data set for accuracy; without it, noise is timed.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data set for accuracy; without it, random inputs are timed."
+)
 @click.option("--baseline", type=click.Path(path_type=Path), help="What speed-ups refer to.  [default: first MODEL]")
 @click.option("--devices", "file", type=click.Path(path_type=Path), help="Devices file.  [default: this machine]")
 @click.option("--device", "name", help="One of the file's devices.  [default: all]")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the JSON here, raw times included.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the JSON here, with the median of every round.")
 @click.option("--metrics", type=click.Path(path_type=Path), help="Write the table's numbers here, flat.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a device instead of the table.")
 @click.option(
