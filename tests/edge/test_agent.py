@@ -210,7 +210,7 @@ def test_a_cold_start_that_hangs_is_a_timeout(tmp_path, monkeypatch):
 def test_models_take_turns_in_another_order_each_round_and_the_same_one_each_time(monkeypatch):
     def turns():
         taken = []
-        arms = {index: (index, {}) for index in range(3)}
+        feeds = {index: {} for index in range(3)}
         records = [{"name": str(index), "status": "ok", "message": None, "blocks_ns": []} for index in range(3)]
         ticks = iter(range(1000))
         monkeypatch.setattr(agent.time, "monotonic", lambda: next(ticks))
@@ -219,7 +219,7 @@ def test_models_take_turns_in_another_order_each_round_and_the_same_one_each_tim
         monkeypatch.setattr(agent, "timed_block", lambda file, *_: (taken.append(file), ([1], 1))[1])
         models = [{"file": f"m{index}"} for index in range(3)]
         job = {"models": models, "baseline": 0, "threads": 1, "seconds": 10.0, "sittings": 2, "seed": 0}
-        control, _, full = agent.warm_rounds(job, arms, records, deadline=500)
+        control, _, full = agent.warm_rounds(job, feeds, records, deadline=500)
         assert full
         assert len(control) == 2
         return [tuple(taken[start : start + 4]) for start in range(0, len(taken), 4)]

@@ -66,18 +66,13 @@ def measure(job: dict, job_file: Path) -> dict:
     for model, record in zip(job["models"], records, strict=True):
         check_hash(model, record)
     cold_starts(job, job_file, records, deadline)
-    vectors = np.load(job["vectors"])
-    arms = open_arms(job, records, vectors)
-    check_parity(arms, records, vectors)
-    finished = measure_accuracy(job, arms, records, deadline)
-    control, contention, full = warm_rounds(job, arms, records, deadline)
+    feeds, finished = check_models(job, records, deadline)
+    control, contention, full = warm_rounds(job, feeds, records, deadline)
+    for index, feed in feeds.items():
+        if records[index]["status"] == "ok" and (full := full and time.monotonic() < deadline):
+            with failures(records[index]):
+                records[index]["operators"] = operators(job["models"][index], feed, job["threads"])
     finished &= full
-    for index in [i for i in arms if records[i]["status"] == "ok"]:
-        if time.monotonic() > deadline:
-            finished = False
-            break
-        with failures(records[index]):
-            records[index]["operators"] = operators(job["models"][index], arms[index][1], job["threads"])
     return {
         "schema_version": SCHEMA,
         "agent_sha256": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
@@ -124,24 +119,13 @@ def check_hash(model: dict, record: dict) -> None:
             raise ValueError("the file is not the one that was sent; it may have been cut short")
 
 
-def open_arms(job: dict, records: list[dict], vectors) -> dict[int, tuple]:
-    """{model's index: (session, feed of one run)} of what can be run here."""
-    arms = {}
-    for index, model in enumerate(job["models"]):
-        if records[index]["status"] == "ok":
-            with failures(records[index]):
-                session = open_session(model["file"], job["threads"])
-                arms[index] = session, one_feed(session, vectors, index)
-    return arms
-
-
 def one_feed(session: ort.InferenceSession, vectors, index: int) -> dict:
     if f"{index}.feed" not in vectors:
         raise ValueError("the host could not run it, so it sent no inputs")
     return {session.get_inputs()[0].name: vectors[f"{index}.feed"]}
 
 
-def run_all(session: ort.InferenceSession, inputs: np.ndarray) -> np.ndarray:
+def run_all(session: ort.InferenceSession, inputs: np.ndarray, prepare=np.asarray) -> np.ndarray:
     """First output for all inputs, (N, …); where the graph fixes its batch size, the last batch is filled up."""
     source = session.get_inputs()[0]
     size = source.shape[0] if isinstance(source.shape[0], int) else 64
@@ -149,60 +133,65 @@ def run_all(session: ort.InferenceSession, inputs: np.ndarray) -> np.ndarray:
     for start in range(0, len(inputs), size):
         batch = inputs[start : start + size]
         full = np.resize(batch, (size, *batch.shape[1:])) if len(batch) < size == source.shape[0] else batch
-        outputs.append(session.run(None, {source.name: full})[0][: len(batch)])
+        outputs.append(session.run(None, {source.name: prepare(full)})[0][: len(batch)])
     return np.concatenate(outputs)
 
 
 # ---- correctness
 
 
-def check_parity(arms: dict, records: list[dict], vectors) -> None:
-    """This device's outputs against those of the host's unoptimised graph, on the same inputs."""
-    for index, (session, _) in arms.items():
-        with failures(records[index]):
-            inputs, reference = vectors[f"{index}.inputs"], vectors[f"{index}.outputs"]
-            reference = reference.reshape(len(inputs), -1).astype(np.float64)
-            outputs = run_all(session, inputs).reshape(reference.shape).astype(np.float64)
-            worst, scale = np.abs(outputs - reference).max(), np.abs(reference).max()
-            if not np.isfinite(worst):
-                raise ValueError("outputs are not finite")
-            records[index]["parity"] = {
-                "inputs": len(reference),
-                "max_abs": float(worst),
-                "relative": float(worst / max(scale, np.finfo(np.float32).tiny)),
-                "agreement": float((outputs.argmax(1) == reference.argmax(1)).mean()),
-            }
-
-
-def measure_accuracy(job: dict, arms: dict, records: list[dict], deadline: float) -> bool:
-    """Counts right answers on the job's images; False when the budget ended first."""
-    if job["images"] is None:
-        return True
-    data = np.load(job["images"])
-    images, labels = data["images"], data["labels"]
-    for index, (session, _) in arms.items():
+def check_models(job: dict, records: list[dict], deadline: float) -> tuple[dict[int, dict], bool]:
+    """Parity and accuracy, a model at a time → ({index: feed of one run} of what works, whether time sufficed)."""
+    feeds, vectors = {}, np.load(job["vectors"])
+    data = None if job["images"] is None else dict(np.load(job["images"]))
+    for index, record in enumerate(records):
         if time.monotonic() > deadline:
-            return False
-        say(f"accuracy of {records[index]['name']}")
-        if records[index]["status"] == "ok":
-            with failures(records[index]):
-                outputs = run_all(session, prepare(images, data, session))
-                if outputs.ndim != 2:
-                    raise ValueError(f"no classifier: the first output has shape {outputs.shape}")
-                correct = int((outputs.argmax(1) == labels).sum())
-                records[index]["accuracy"] = {"correct": correct, "images": len(outputs)}
-    return True
+            return feeds, False
+        if record["status"] == "ok":
+            say(f"outputs of {record['name']}")
+            with failures(record):
+                session = open_session(job["models"][index]["file"], job["threads"])
+                feed = one_feed(session, vectors, index)
+                record["parity"] = parity(session, vectors[f"{index}.inputs"], vectors[f"{index}.outputs"])
+                record["accuracy"] = data and accuracy(session, data)
+                feeds[index] = feed
+    return feeds, True
 
 
-def prepare(images: np.ndarray, data, session: ort.InferenceSession) -> np.ndarray:
+def parity(session: ort.InferenceSession, inputs: np.ndarray, reference: np.ndarray) -> dict:
+    """This device's outputs against those of the host's unoptimised graph, on the same inputs."""
+    reference = reference.reshape(len(inputs), -1).astype(np.float64)
+    outputs = run_all(session, inputs).reshape(reference.shape).astype(np.float64)
+    worst, scale = np.abs(outputs - reference).max(), np.abs(reference).max()
+    if not np.isfinite(worst):
+        raise ValueError("outputs are not finite")
+    return {
+        "inputs": len(reference),
+        "max_abs": float(worst),
+        "relative": float(worst / max(scale, np.finfo(np.float32).tiny)),
+        "agreement": float((outputs.argmax(1) == reference.argmax(1)).mean()),
+    }
+
+
+def accuracy(session: ort.InferenceSession, data: dict) -> dict:
+    """Right answers on the job's images; a batch at a time, as 10,000 large images would not fit as floats."""
+    outputs = run_all(session, data["images"], lambda images: prepare(images, data, session))
+    if outputs.ndim != 2:
+        raise ValueError(f"no classifier: the first output has shape {outputs.shape}")
+    return {"correct": int((outputs.argmax(1) == data["labels"]).sum()), "images": len(outputs)}
+
+
+def prepare(images: np.ndarray, data: dict, session: ort.InferenceSession) -> np.ndarray:
     """uint8 (N, H, W, C) → what the graph takes: raw bytes, or normalised by its own or the data's statistics."""
     dtype = DTYPES[session.get_inputs()[0].type]
     pixels = images.transpose(0, 3, 1, 2)
     if dtype is np.uint8:
         return np.ascontiguousarray(pixels)
     own = session.get_modelmeta().custom_metadata_map
-    mean, std = (np.float32(json.loads(own[f"fishbone.{key}"]) if f"fishbone.{key}" in own else data[key])
-                 for key in ("mean", "std"))  # fmt: skip
+    mean, std = (
+        np.float32(json.loads(own[key]) if (key := f"fishbone.{name}") in own else data[name])
+        for name in ("mean", "std")
+    )
     scaled = (pixels.astype(np.float32) / 255 - mean[:, None, None]) / std[:, None, None]
     return np.ascontiguousarray(scaled, dtype=dtype)
 
@@ -258,14 +247,14 @@ def peak_rss() -> int | None:
 # ---- warm rounds
 
 
-def warm_rounds(job: dict, arms: dict, records: list[dict], deadline: float) -> tuple[list, dict | None, bool]:
+def warm_rounds(job: dict, feeds: dict, records: list[dict], deadline: float) -> tuple[list, dict | None, bool]:
     """(blocks of the control, evidence of contention, whether the time asked for was spent).
 
     Where a session's memory happens to lie changes its speed by a per cent or so, for as long as it lives. So the
     time is cut into sittings that load every model anew. Blocks go to the records: [sitting][round][run] nanoseconds.
     """
     control = {"name": CONTROL, "status": "ok", "blocks_ns": []}
-    kept = {index: records[index] for index in arms}
+    kept = {index: records[index] for index in feeds}
     if job["baseline"] in kept:
         kept[CONTROL] = control
     say(f"{job['sittings']} sittings of {len(kept)} sessions, {job['seconds']:g} s each in all")
@@ -277,18 +266,19 @@ def warm_rounds(job: dict, arms: dict, records: list[dict], deadline: float) -> 
         if not present or time.monotonic() > deadline:
             full = not present
             break
-        sitting(job, present, kept, arms, shuffle, deadline, spent)
+        sitting(job, present, kept, feeds, shuffle, deadline, spent)
+    full &= time.monotonic() < deadline
     ratio = spent["wall"] / spent["cpu"] if job["threads"] == 1 and spent["cpu"] else None
     return control["blocks_ns"], contention(before, pressure(), time.monotonic() - began, ratio), full
 
 
-def sitting(job: dict, present: list, kept: dict, arms: dict, shuffle, deadline: float, spent: Counter) -> None:
+def sitting(job: dict, present: list, kept: dict, feeds: dict, shuffle, deadline: float, spent: Counter) -> None:
     """Load and warm up, then rounds: every model takes its turn once, in shuffled order."""
     ready = {}
     for key in present:
         index = job["baseline"] if key == CONTROL else key
         with failures(kept[key]):
-            session, feed = open_session(job["models"][index]["file"], job["threads"]), arms[index][1]
+            session, feed = open_session(job["models"][index]["file"], job["threads"]), feeds[index]
             ready[key] = session, feed, warm_up(session, feed, job)
             kept[key]["blocks_ns"].append([])
     until = time.monotonic() + job["seconds"] * len(ready) / job["sittings"]
