@@ -14,7 +14,6 @@ min_version("9.27")
 
 STUDY = config.get("study", "quick")
 config.update(load_study(STUDY))
-TARGETS = {}
 
 
 wildcard_constraints:
@@ -24,6 +23,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/prune.smk"

@@ -56,7 +56,7 @@ def _remedy(problem: dict) -> str:
         case "missing", _:
             return "Add it; there are no defaults."
         case "float_type", str(text) if "e" in text.lower():
-            return "YAML 1.1 reads this as text: write 0.001 or 1.0e-3."
+            return "YAML 1.1 reads this as text: write 0.001, or 1.0e-3 with dot and sign."
         case _:
             return "Change it; `fishbone params --schema` shows what is allowed."
 

@@ -35,7 +35,5 @@ def test_raw_image_is_found(payload):
     [torch.randn(20, 1, 8, 8), torch.randn(20, 63), torch.zeros(1, 64), torch.full((1, 64), float("nan")), -IMAGES],
     ids=["other images", "other size", "constant", "nan", "negative"],
 )
-def test_other_payloads_pass_and_are_counted(payload):
-    audit = RawImageAudit(IMAGES)
-    audit(message(payload))
-    assert audit.messages == 1
+def test_other_payloads_pass(payload):
+    RawImageAudit(IMAGES)(message(payload))

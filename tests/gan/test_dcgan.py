@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fishbone.errors import InputError
 from fishbone.nn.dcgan import Discriminator, Generator, KeyedDropout, key_dropout
 
 
@@ -33,7 +34,7 @@ def test_generator_and_discriminator_fit_the_shape(shape):
 
 
 def test_side_that_two_doublings_cannot_reach_is_refused():
-    with pytest.raises(ValueError, match="divisible by 4, not 30x28"):
+    with pytest.raises(InputError, match="divisible by 4"):
         Generator([1, 30, 28], 4, 16)
 
 

@@ -13,24 +13,9 @@ TARGETS["export"] = expand(
 )
 
 
-def network(wildcards):
-    """Weights, sidecar and (of a pruned network) mask."""
-    seed = config["export"]["seed"]
-    if wildcards.variant == "dense":
-        stem = f"results/{wildcards.study}/train/{wildcards.dataset}/seed{seed}/model"
-        return {"model": f"{stem}.safetensors", "sidecar": f"{stem}.json"}
-    method, sparsity = wildcards.variant.rsplit("-", 1)
-    stem = f"results/{wildcards.study}/prune/{wildcards.dataset}/{method}/seed{seed}/{sparsity}"
-    return {
-        "model": f"{stem}.safetensors",
-        "sidecar": f"{stem}.json",
-        "mask": f"{stem}.mask.safetensors",
-    }
-
-
 rule export:
     input:
-        unpack(network),
+        unpack(exported),
         data="results/{study}/prepare/{dataset}.npz",
         src=sources("export"),
     output:

@@ -1,16 +1,5 @@
 # A named data source → canonical arrays.
 
-
-def prepare_params(wildcards):
-    """Only the source of this data set, so that a further one reruns nothing."""
-    block = config["prepare"]
-    return job_params(
-        "prepare",
-        block
-        | {"sources": {wildcards.dataset: block["sources"].get(wildcards.dataset)}},
-    )
-
-
 TARGETS["prepare"] = expand(
     "results/{study}/prepare/{dataset}.npz",
     study=STUDY,

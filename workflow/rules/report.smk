@@ -1,1 +1,56 @@
-TARGETS["report"] = []
+# Claims, tables, figures and the page, from the results of the stages that the study runs.
+
+FIGURES = [
+    stage
+    for stage in ("train", "prune", "federate", "gan", "bench")
+    if stage in config["stages"]
+]
+TABLES = [
+    stage
+    for stage in ("train", "prune", "federate", "gan", "export", "bench")
+    if stage in config["stages"]
+]
+TARGETS["report"] = [f"results/{STUDY}/report/report.html"]
+
+
+rule report:
+    input:
+        results=[
+            path
+            for stage in config["stages"]
+            if stage != "report"
+            for path in summaries(stage)
+        ],
+        histories=beside("history.csv", "train", "prune", "federate", "gan"),
+        sidecars=beside("model.json", "train"),
+        samples=beside("samples.png", "gan"),
+        src=sources("report"),
+    output:
+        page="results/{study}/report/report.html",
+        claims="results/{study}/report/claims.json",
+        figures=[
+            report(
+                f"results/{{study}}/report/figures/{stage}.svg",
+                caption=f"../report/{stage}.rst",
+                category="Figures",
+                labels={"stage": stage},
+            )
+            for stage in FIGURES
+        ],
+        tables=expand("results/{{study}}/report/tables/{stage}.csv", stage=TABLES),
+    log:
+        "logs/{study}/report/report.log",
+    benchmark:
+        "logs/{study}/report/report.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        block=job_params("report", config["report"]),
+        study=json.dumps(load_study(STUDY), sort_keys=True),
+        out=subpath(output.page, parent=True),
+    shell:
+        "python -m fishbone report {input.results} --params {params.block:q} --study-params {params.study:q}"
+        " --out {params.out} > {log} 2>&1"

@@ -17,9 +17,6 @@ class RawImageAudit:
 
     Args:
         images: (N, C, H, W) of all users; only hashes are kept.
-
-    Attributes:
-        messages: how many have been looked at.
     """
 
     def __init__(self, images: Tensor):
@@ -28,15 +25,9 @@ class RawImageAudit:
         # beyond it a rounding difference can only miss an image, never accuse a message.
         self.multipliers = torch.randint(2**34, (self.size,), generator=torch_generator(0, "audit")).double()
         self.known = frozenset(self._hashes(images))
-        self.messages = 0
 
     def __call__(self, message: Message) -> None:
-        """Count the message.
-
-        Raises:
-            RuntimeError: it carries a training image.
-        """
-        self.messages += 1
+        """Raises RuntimeError if the message carries a training image."""
         if message.payload.numel() % self.size == 0 and not self.known.isdisjoint(self._hashes(message.payload)):
             route = message.route
             raise RuntimeError(f"{route.kind} {message.tag!r} from {route.sender} to {route.receiver} is a raw image")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from fishbone.errors import InputError
 from fishbone.seeding import torch_generator
 
 SLOPE = 0.3
@@ -60,13 +61,17 @@ class Generator(nn.Module):
         shape: [channels, height, width] of an image; sides divisible by 4.
         width: channels before the last layer (the paper's is 64).
         latent: length of the noise vector (the paper's is 100).
+
+    Raises:
+        InputError: a side is not divisible by 4.
     """
 
     def __init__(self, shape: list[int], width: int, latent: int):
         super().__init__()
         channels, height, breadth = shape
         if height % 4 or breadth % 4:
-            raise ValueError(f"image sides must be divisible by 4, not {height}x{breadth}")
+            remedy = "Crop or pad the images when preparing them."
+            raise InputError("sides must be divisible by 4", field="image", value=f"{height}x{breadth}", remedy=remedy)
         self.latent = latent
         self.layers = nn.Sequential(
             nn.Linear(latent, 4 * width * (height // 4) * (breadth // 4), bias=False),

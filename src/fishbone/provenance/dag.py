@@ -43,7 +43,8 @@ def jobs(study: str, root: Path = Path()) -> list[Job]:
         inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
         inner._build_dag()
         pending = set(inner.dag.needrun_jobs())
-        ordered = [job for level in inner.dag.toposorted() for job in level]
+        # A level is a set, whose order changes from run to run.
+        ordered = [job for level in inner.dag.toposorted() for job in sorted(level, key=lambda job: list(job.output))]
         return [
             Job(
                 rule=job.rule.name,

@@ -1,0 +1,44 @@
+# What rules share: their targets, and the functions that find their inputs.
+import json
+
+TARGETS = {}
+
+
+def prepare_params(wildcards):
+    """Only the source of this data set, so that a further one reruns nothing."""
+    block = config["prepare"]
+    return job_params(
+        "prepare",
+        block
+        | {"sources": {wildcards.dataset: block["sources"].get(wildcards.dataset)}},
+    )
+
+
+def exported(wildcards):
+    """Weights, sidecar and (of a pruned network) mask of `dense` or `METHOD-SPARSITY`."""
+    seed = config["export"]["seed"]
+    if wildcards.variant == "dense":
+        stem = f"results/{wildcards.study}/train/{wildcards.dataset}/seed{seed}/model"
+        return {"model": f"{stem}.safetensors", "sidecar": f"{stem}.json"}
+    method, sparsity = wildcards.variant.rsplit("-", 1)
+    stem = f"results/{wildcards.study}/prune/{wildcards.dataset}/{method}/seed{seed}/{sparsity}"
+    return {
+        "model": f"{stem}.safetensors",
+        "sidecar": f"{stem}.json",
+        "mask": f"{stem}.mask.safetensors",
+    }
+
+
+def summaries(stage):
+    """The JSON files of a stage that the report is made from."""
+    if stage in ("prepare", "export"):
+        return [re.sub(r"\.(npz|onnx)$", ".json", target) for target in TARGETS[stage]]
+    return TARGETS[stage]
+
+
+def beside(name, *stages):
+    """Files of the same runs as the stages' metrics."""
+    runs = [
+        run for stage in stages if stage in config["stages"] for run in TARGETS[stage]
+    ]
+    return [run.replace("metrics.json", name) for run in runs]
