@@ -58,7 +58,7 @@ def test_axes_have_labels_with_units_and_methods_their_names(drawn):
         "train": {"epoch", "accuracy (%)", "digits"},
         "prune": {"sparsity", "test accuracy (%)", "FLS", "OBS", "magnitude", "dense", "95 %"},
         "federate": {"round", "validation accuracy (%)", "validation loss (nats)", "HoVeFL 12 H + 6 V", "FedAvg"},
-        "gan": {"round", "FCD to validation images", "FSL-GAN", "centralised"},
+        "gan": {"round", "validation FCD", "FSL-GAN", "centralised"},
         "bench": {"time relative to dense", "compressed file (kB)", "test accuracy (%)", "digits on local", "FLS"},
     }
     for stage, words in expected.items():

@@ -127,6 +127,16 @@ def test_fsl_gan_may_be_better_or_a_little_worse_than_centralised(tmp_path, spli
     assert claims["fsl-gan-preserves-privacy"].verdict == "not tested"
 
 
+def test_generators_that_learned_nothing_are_not_compared(tmp_path):
+    files = [
+        small_study.gan(tmp_path / "s", method, seed, 200.0)
+        for method in ("fsl_gan", "centralised")
+        for seed in range(3)
+    ]
+    claim = next(iter(fsl_gan.claims(read_study(files, {}), 0.1)))
+    assert (claim.verdict, claim.why) == ("not tested", "On digits the centralised generator is no better than noise.")
+
+
 def test_networks_have_names_for_people():
     assert network_name(small_study.RESNET) == "ResNet8 of width 8"
     assert network_name(small_study.TWO_BRANCH) == "2-branch network (embedding 32)"

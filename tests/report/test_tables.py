@@ -20,6 +20,8 @@ from fishbone.report.tables import Column, Table, show
         (15_520_000, "bytes", "15.5 MB"),
         (0.1234, "ms", "0.123 ms"),
         (Interval(1.5, 1.25, 1.75, 30), "times", "1.50× [1.25, 1.75]"),
+        (Interval(1243.1, 999.6, 1250.4, 3), "number", "1,243 [1,000, 1,250]"),
+        (0.07847, "number", "0.0785"),
         (None, "percent", "–"),
         ("hovefl-12-6", "name", "HoVeFL 12 H + 6 V"),
         ("hovefl-12-6", "text", "hovefl-12-6"),
@@ -94,9 +96,9 @@ def test_methods_of_one_study_look_different():
     assert found == styles(reversed(methods))
 
 
-def test_unknown_methods_first_take_colours_that_are_free():
-    taken = {KNOWN[name].colour for name in ("fls", "obs", "magnitude")}
-    assert styles(["fls", "obs", "magnitude", "mfac"])["mfac"].colour not in taken
+@pytest.mark.parametrize("known", [["fls", "obs", "magnitude"], ["hovefl-12-6", "hovefl-6-12", "fsl_gan"]])
+def test_unknown_methods_first_take_colours_that_are_free(known):
+    assert styles([*known, "mine"])["mine"].colour not in {KNOWN[name].colour for name in known}
 
 
 def test_variants_are_named_and_sorted_by_method():

@@ -48,6 +48,8 @@ def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
         points.append((size, 100 * model["accuracy"]["fraction"]))
     sizes, best = zip(*pareto(points), strict=True) if points else ((), ())
     axes.plot(sizes, best, color=GREY, linewidth=1, drawstyle="steps-post", label="best at its size", zorder=1)
+    if sizes:
+        axes.set_xlim(min(sizes) / 1.6, max(size for size, _ in points) * 1.6)
     plain_log(axes.xaxis)
     _name_sparsities(axes, result)
     axes.set(title=_title(result), xlabel="compressed file (kB)", ylabel="test accuracy (%)")
@@ -89,7 +91,7 @@ def _name_sparsities(axes: Axes, result: Result) -> None:
     for text, points in groups.items():
         y, x = max(points)
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=10)
-    axes.margins(x=0.1, y=0.15)
+    axes.margins(y=0.15)
 
 
 def _title(result: Result) -> str:

@@ -34,6 +34,7 @@ def _read(study: str) -> list[dict]:
 
 
 def _table(study: str, claims: list[dict]):
+    from rich.markup import escape
     from rich.table import Table
 
     colours = {"holds": "green", "fails": "red", "not tested": "dim"}
@@ -42,8 +43,9 @@ def _table(study: str, claims: list[dict]):
         table.add_column(name, ratio=ratio, overflow="fold")
     for claim in claims:
         verdict = claim["verdict"]
-        about = f"{claim['statement']}\n[dim]{claim['id']}[/]"
-        table.add_row(about, f"[{colours[verdict]}]{verdict}[/]", claim["published"], _measured(claim), claim["why"])
+        about = f"{escape(claim['statement'])}\n[dim]{claim['id']}[/]"
+        texts = (claim["published"], _measured(claim), claim["why"])
+        table.add_row(about, f"[{colours[verdict]}]{verdict}[/]", *map(escape, texts))
     return table
 
 

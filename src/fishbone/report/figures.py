@@ -77,7 +77,7 @@ def draw_federate(study: Study, path: Path) -> None:
 
 def draw_gan(study: Study, path: Path) -> None:
     """Fréchet classifier distance to the validation split by round, on a logarithmic axis."""
-    _draw_steps(study, "gan", (("fcd_validation", 1, "FCD to validation images"),), "round", "log", path)
+    _draw_steps(study, "gan", (("fcd_validation", 1, "validation FCD"),), "round", "log", path)
 
 
 def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, path: Path) -> None:

@@ -92,7 +92,7 @@ def _split(value: float, kind: Kind) -> tuple[str, str]:
         case "times":
             return f"{value:.2f}", "×"
         case _:
-            return f"{value:.4g}", ""
+            return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}", ""
 
 
 def _plain(value: Value, wide: bool) -> list:

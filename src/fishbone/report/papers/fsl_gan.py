@@ -5,6 +5,7 @@ images and the test split, in the features of the study's own classifier. Lower 
 """
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from fishbone.report.intervals import paired
 from fishbone.report.papers.setting import data_setting, network_setting
@@ -59,6 +60,11 @@ def _as_good(study: Study, comparable: float) -> Iterator[Claim]:
         why = f"The study has {found} only; this needs {METHOD} and {REFERENCE}." if found else "The study has no GAN."
         yield not_tested(statement, why)
     for dataset, (split, whole) in pairs.items():
+        if fmean(run.content["fcd"] for run in whole.values()) >= fmean(
+            run.content["fcd_noise"] for run in whole.values()
+        ):
+            yield not_tested(statement, f"On {dataset} the centralised generator is no better than noise.")
+            continue
         values = paired(split, whole, lambda a, b: 100 * (a.content["fcd"] / b.content["fcd"] - 1))
         run = next(iter(split.values()))
         parts = (
