@@ -53,9 +53,10 @@ def test_no_files_and_two_studies_are_refused(tmp_path):
         read_study([small_study.prepare(tmp_path / "a"), small_study.prepare(tmp_path / "b")], {})
 
 
-def test_content_that_is_no_mapping_is_refused(tmp_path):
-    write_json(tmp_path / "quick/prepare/digits.json", [1])
-    with pytest.raises(InputError, match="holds no mapping"):
+@pytest.mark.parametrize("content", [[1], {"source": "digits"}])
+def test_content_without_what_a_stage_writes_is_refused(tmp_path, content):
+    write_json(tmp_path / "quick/prepare/digits.json", content)
+    with pytest.raises(InputError, match=r"digits\.json: (source|counts): key is missing"):
         read_study([tmp_path / "quick/prepare/digits.json"], {})
 
 

@@ -3,6 +3,8 @@ import csv
 import pytest
 from report import small_study
 
+from fishbone.edge import results
+from fishbone.files import read_json
 from fishbone.report.intervals import Interval
 from fishbone.report.palette import KNOWN, label, method_of, order, styles
 from fishbone.report.study import read_study
@@ -72,6 +74,21 @@ def test_a_benchmark_without_accuracy_or_models_still_has_rows(tmp_path):
     assert any(
         "timeout: no answer within 600 s" in note for result in study.of("bench") for note in bench_notes(result)
     )
+
+
+def test_these_tests_write_benchmarks_as_the_schema_has_them(tmp_path):
+    one = small_study.model("dense", 300, 100, (1.0, 0.9, 1.1))
+    places = {
+        results.Result: read_json(small_study.bench(tmp_path / "s", [])),
+        results.ModelResult: one,
+        results.ColdStart: one["cold"][0],
+        results.Accuracy: one["accuracy"],
+        results.Latency: one["latency"],
+        results.Interval: one["speedup"],
+        results.FileFacts: one["facts"] | read_json(small_study.export(tmp_path / "s", "dense", 100))["facts"],
+    }
+    for schema, written in places.items():
+        assert set(written) <= set(schema.model_fields), schema
 
 
 def test_tables_of_all_stages_agree_with_their_csv(tmp_path):

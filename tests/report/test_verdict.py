@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,26 @@ def test_an_undecided_claim_shows_its_interval_and_says_so():
     assert found.measured == 1.0
     assert found.ci95 == (low_high.low, low_high.high)
     assert found.why == "inconclusive: the interval includes 0 (3 seeds, Student's t with 2 degrees of freedom)."
+
+
+def test_ratios_are_averaged_as_logarithms_and_shown_in_percent():
+    found = judge(STATEMENT, Evidence("digits", {0: 0.5, 1: 2.0, 2: 1.0}, "", [], ratios=True), "above")
+    half = interval([math.log(0.5), math.log(2.0), 0.0]).high
+    assert found.measured == pytest.approx(0, abs=1e-9)
+    assert found.ci95 == pytest.approx((100 * (math.exp(-half) - 1), 100 * (math.exp(half) - 1)))
+    assert judge(STATEMENT, Evidence("digits", {0: 0.5}, "", [], ratios=True), "above").measured == pytest.approx(-50)
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=2, max_size=5))
+def test_a_ratio_and_its_inverse_get_opposite_verdicts(ratios):
+    opposite = {"holds": "fails", "fails": "holds", "not tested": "not tested"}
+    forth, back = (
+        judge(STATEMENT, Evidence("digits", dict(enumerate(values)), "", [], ratios=True), "above")
+        for values in (ratios, [1 / ratio for ratio in ratios])
+    )
+    assert forth.ci95[0] >= -100
+    assert {forth.verdict, back.verdict} in ({"holds", "fails"}, {"not tested"})
+    assert back.verdict == opposite[forth.verdict]
 
 
 def test_one_seed_is_measured_but_not_tested():

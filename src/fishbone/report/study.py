@@ -28,6 +28,15 @@ LAYOUT = {
     "bench": rf"{_DATASET}/{_NAME}(?<!\.metrics)\.json",
 }
 STAGES = tuple(LAYOUT)
+REQUIRED = {
+    "prepare": ("source", "counts", "shape", "sha256"),
+    "train": ("test_accuracy",),
+    "prune": ("dense_test_accuracy",),
+    "federate": ("test_accuracy", "test_loss", "rounds"),
+    "gan": ("fcd", "fcd_noise"),
+    "export": ("facts", "parity"),
+    "bench": ("status", "baseline", "noise_floor", "models"),
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
     """Read ``files``.
 
     Raises:
-        InputError: no files, a path outside the layout, files of two studies, broken JSON.
+        InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key.
     """
     results, studies = [], {}
     for path in files:
@@ -130,8 +139,9 @@ def _read(path: Path) -> tuple[str, Result]:
     parts = found[stage].groupdict()
     seed = parts.get("seed")
     content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError("holds no mapping", file=path, remedy="Make the file again.")
+    for key in REQUIRED[stage]:
+        if not isinstance(content, dict) or key not in content:
+            raise InputError("key is missing", file=path, field=key, remedy=f"Run the stage {stage} again.")
     place = (parts.get("dataset", ""), parts.get("name", ""), None if seed is None else int(seed))
     return parts["study"], Result(stage, *place, Path(path), content)
 

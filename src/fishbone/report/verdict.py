@@ -7,11 +7,12 @@ starts with "inconclusive"), if there are fewer than two seeds, or if the study 
 Claims are judged one by one, without a correction for their number.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from fishbone.report.intervals import interval
+from fishbone.report.intervals import Interval, interval
 
 INCONCLUSIVE = "inconclusive"
 RULE = (
@@ -57,18 +58,33 @@ class Claim:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a statement was tested: ``values`` has one number a seed, ``setting`` says how this differs."""
+    """Where a statement was tested: ``values`` has one number a seed, ``setting`` says how this differs.
+
+    ``ratios``: the values are ratios of two positive results and the quantity is the ratio minus 1 in percent; the
+    interval is that of their logarithms, so it never falls below −100 %.
+    """
 
     dataset: str
     values: Mapping[int, float]
     setting: str
     artefacts: Iterable[str]
+    ratios: bool = False
+
+    def interval(self) -> Interval | None:
+        """Of the quantity; None without seeds."""
+        values = list(self.values.values())
+        if not values:
+            return None
+        if not self.ratios:
+            return interval(values)
+        logs = interval([math.log(value) for value in values])
+        mean, low, high = (x if x is None else 100 * math.expm1(x) for x in (logs.mean, logs.low, logs.high))
+        return Interval(mean, low, high, logs.n)
 
 
 def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
     """Apply the rule; ``side`` is where the claim says that the quantity lies. The id gets ``@dataset``."""
-    values = list(evidence.values.values())
-    found = interval(values) if values else None
+    found = evidence.interval()
     verdict, why = _verdict(found, side, bound)
     return Claim(
         **asdict(statement) | {"id": f"{statement.id}@{evidence.dataset}"},
@@ -89,7 +105,7 @@ def not_tested(statement: Statement, why: str) -> Claim:
     )
 
 
-def _verdict(found, side: str, bound: float) -> tuple[str, str]:
+def _verdict(found: Interval | None, side: str, bound: float) -> tuple[str, str]:
     if found is None:
         return "not tested", "No seed has both results."
     if found.low is None:

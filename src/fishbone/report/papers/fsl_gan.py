@@ -48,7 +48,7 @@ def _as_good(study: Study, comparable: float) -> Iterator[Claim]:
         f"FSL-GAN trains as good a generator as one unconstrained machine: its FCD is higher by less than "
         f"{comparable * 100:g} %.",
         "“yields same accuracy of model training in unconstrained devices” (no number in the abstract)",
-        "FCD of FSL-GAN over that of centralised training, minus 1, in percent",
+        "FCD of FSL-GAN over that of centralised training, minus 1, in percent (geometric mean)",
     )
     pairs = {
         dataset: runs
@@ -65,7 +65,7 @@ def _as_good(study: Study, comparable: float) -> Iterator[Claim]:
         ):
             yield not_tested(statement, f"On {dataset} the centralised generator is no better than noise.")
             continue
-        values = paired(split, whole, lambda a, b: 100 * (a.content["fcd"] / b.content["fcd"] - 1))
+        values = paired(split, whole, lambda a, b: a.content["fcd"] / b.content["fcd"])
         run = next(iter(split.values()))
         parts = (
             data_setting(study, dataset, ("MNIST",)),
@@ -74,7 +74,8 @@ def _as_good(study: Study, comparable: float) -> Iterator[Claim]:
             "the abstract names no measure",
         )
         artefacts = [runs[seed].artefact for seed in values for runs in (split, whole)]
-        yield judge(statement, Evidence(dataset, values, "; ".join(parts) + ".", artefacts), "below", 100 * comparable)
+        evidence = Evidence(dataset, values, "; ".join(parts) + ".", artefacts, ratios=True)
+        yield judge(statement, evidence, "below", 100 * comparable)
 
 
 def _users(study: Study) -> list[str]:
