@@ -26,7 +26,7 @@ def test_sparsities_rerun_prune_and_what_follows_it(finished):
 
 
 def test_report_parameter_reruns_the_report_alone(finished):
-    with finished.edited("params.yaml", "confidence: 0.95", "confidence: 0.9"):
+    with finished.edited("params.yaml", "comparable_fcd: 0.2", "comparable_fcd: 0.3"):
         assert finished.pending_stages() == {"report"}
 
 

@@ -21,9 +21,14 @@ rule report:
             if stage != "report"
             for path in summaries(stage)
         ],
-        histories=beside("history.csv", "train", "prune", "federate", "gan"),
-        sidecars=beside("model.json", "train"),
-        samples=beside("samples.png", "gan"),
+        train=beside("train", "history.csv", "model.json"),
+        prune=beside(
+            "prune",
+            "history.csv",
+            *(f"{sparsity}.json" for sparsity in config["prune"]["sparsities"]),
+        ),
+        federate=beside("federate", "history.csv", "model.json"),
+        gan=beside("gan", "history.csv", "generator.json", "samples.png"),
         src=sources("report"),
     output:
         page="results/{study}/report/report.html",
@@ -49,7 +54,7 @@ rule report:
         runtime=30,
     params:
         block=job_params("report", config["report"]),
-        study=json.dumps(load_study(STUDY), sort_keys=True),
+        study=study_facts(),
         out=subpath(output.page, parent=True),
     shell:
         "python -m fishbone report {input.results} --params {params.block:q} --study-params {params.study:q}"
