@@ -36,9 +36,14 @@ def summaries(stage):
     return TARGETS[stage]
 
 
-def beside(name, *stages):
-    """Files of the same runs as the stages' metrics."""
-    runs = [
-        run for stage in stages if stage in config["stages"] for run in TARGETS[stage]
-    ]
-    return [run.replace("metrics.json", name) for run in runs]
+def beside(stage, *names):
+    """Files of the same runs as the stage's metrics; none if the study does not run the stage."""
+    runs = TARGETS[stage] if stage in config["stages"] else []
+    return [run.replace("metrics.json", name) for run in runs for name in names]
+
+
+def study_facts():
+    """The study's parameters for the report's page, without the place of raw files on this machine."""
+    study = load_study(STUDY)
+    del study["prepare"]["root"]
+    return json.dumps(study, sort_keys=True)

@@ -14,8 +14,7 @@ import yaml
 from fishbone.errors import InputError
 from fishbone.parameters import Block
 
-STAGES = ("prepare", "train")
-_STAGES = ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report")
+STAGES = ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report")
 QUICK = "quick"
 SCHEMA = Path("workflow/schemas/params.schema.json")
 
