@@ -1,0 +1,26 @@
+"""Q = I: no curvature. Saliency θ²/2 then ranks by magnitude and the compensation of other weights is zero."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Isotropic:
+    """See `fishbone.curvature.protocol.Estimator`; ``size`` is d."""
+
+    def __init__(self, size: int):
+        self.support = torch.ones(size, dtype=torch.bool)
+
+    def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
+        return {}
+
+    def product(self, vectors: Tensor) -> Tensor:
+        return vectors
+
+    def diagonal(self) -> Tensor:
+        return torch.ones(len(self.support))
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        pass
