@@ -1,0 +1,137 @@
+"""Learning Q: gradients, convergence, masks (notes fls.md §5: O5, O6, O12, O15; §1.9: 1, 2)."""
+
+import pytest
+import torch
+from dense_kronecker import DOUBLE, EYE, IN, ONES, OUT, dense, fisher, random_model, random_rows, rows_of, spread
+
+from fishbone.curvature.kronecker import KroneckerInverse, auxiliary_loss
+from fishbone.curvature.learning import Learning, fisher_product, learn, surrogate
+
+GAMMA = 0.2
+
+
+def learnable(model: KroneckerInverse, fixed: int | None = None) -> tuple[KroneckerInverse, torch.optim.Adam]:
+    """A copy to learn from, ``fixed`` of its three factors excepted."""
+    factors = [p.detach().clone().requires_grad_(index != fixed) for index, p in enumerate(model.parameters)]
+    groups = [{"params": [p]} for p in factors]
+    return KroneckerInverse(*factors), torch.optim.Adam(groups, eps=1e-20)
+
+
+def recipe(**changes) -> Learning:
+    plain = {
+        "first_steps": 0, "later_steps": 0, "learning_rate": 0.1, "directions": 8, "batch": 100, "held_out": 1,
+        "precondition": True, "weights": "all",
+    }  # fmt: skip
+    return Learning(**plain | changes)
+
+
+def test_surrogate_has_the_gradient_of_the_auxiliary_loss():
+    model, _ = learnable(random_model())
+    rows = random_rows()
+    damped = fisher(rows) + GAMMA * EYE
+    u = torch.randn(6, OUT, IN, **DOUBLE)
+    v = model.product(u).flatten(1)
+    loss = 0.5 * (v @ damped * v).sum() - (u.flatten(1) * v).sum()
+    expected = torch.autograd.grad(loss / (v**2).sum().detach(), model.parameters)
+    made = torch.autograd.grad(surrogate(model, rows, GAMMA, ONES, u, precondition=False), model.parameters)
+    for gradient, reference in zip(made, expected, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-10, atol=1e-12)
+
+
+def test_preconditioned_gradient_is_that_of_the_residual_times_q():
+    model, _ = learnable(random_model())
+    rows, u = random_rows(), torch.randn(6, OUT, IN, **DOUBLE)
+    v = model.product(u)
+    residual = (v.flatten(1) @ (fisher(rows) + GAMMA * EYE) - u.flatten(1)).detach() @ dense(model)
+    expected = torch.autograd.grad((residual * v.flatten(1)).sum() / (v**2).sum().detach(), model.parameters)
+    made = torch.autograd.grad(surrogate(model, rows, GAMMA, ONES, u, precondition=True), model.parameters)
+    for gradient, reference in zip(made, expected, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-10, atol=1e-12)
+
+
+def test_scale_of_the_directions_does_not_matter():
+    model, _ = learnable(random_model())
+    u = torch.randn(6, OUT, IN, **DOUBLE)
+    for precondition in (False, True):
+        gradients = [
+            torch.autograd.grad(surrogate(model, random_rows(), GAMMA, ONES, u * c, precondition), model.parameters)
+            for c in (1.0, 1e3)
+        ]
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_product_with_the_fisher_matrix_depends_on_the_fisher_matrix():
+    rows, v = random_rows(), torch.randn(2, OUT, IN, **DOUBLE)
+    assert torch.count_nonzero(fisher_product(0 * rows, v)) == 0
+    torch.testing.assert_close(fisher_product(rows, v).flatten(1), v.flatten(1) @ fisher(rows), rtol=1e-12, atol=1e-12)
+
+
+def relative_error(model: KroneckerInverse, target: torch.Tensor) -> float:
+    return ((dense(model) - target).norm() / target.norm()).item()
+
+
+def learnt_error(matrix: torch.Tensor, steps: int, fixed: int | None = None, **changes) -> float:
+    """Relative error of Q after learning the inverse of ``matrix``, undamped, from Q = I."""
+    start = KroneckerInverse(0 * ONES, torch.eye(OUT, **DOUBLE), torch.eye(IN, **DOUBLE))
+    model, optimiser = learnable(start, fixed)
+    generator = torch.Generator().manual_seed(0)
+    learn([model], optimiser, [rows_of(matrix)], [ONES], 0.0, recipe(**changes), steps, generator)
+    target = torch.linalg.inv(matrix)
+    return ((dense(model) - target).norm() / target.norm()).item()
+
+
+@pytest.mark.parametrize("precondition", [True, False])
+def test_learning_finds_a_representable_inverse_in_spite_of_random_directions(precondition):
+    matrix = torch.kron(spread(OUT, 5, 1), spread(IN, 5, 2))
+    assert learnt_error(matrix, 600, precondition=precondition) < 1e-8
+
+
+def test_preconditioning_learns_ill_conditioned_directions_sooner():
+    matrix = torch.kron(spread(OUT, 10, 1), spread(IN, 10, 2))
+    assert learnt_error(matrix, 400, precondition=True) < 0.01 * learnt_error(matrix, 400, precondition=False)
+
+
+def test_the_diagonal_is_learnt_and_needed():
+    order = torch.randperm(OUT * IN, generator=torch.Generator().manual_seed(5))
+    scale = torch.diag(torch.logspace(-0.3, 0.3, OUT * IN, **DOUBLE)[order])
+    matrix = scale @ torch.kron(spread(OUT, 3, 1), spread(IN, 3, 2)) @ scale
+    assert learnt_error(matrix, 1200) < 1e-6
+    assert learnt_error(matrix, 300, fixed=0) > 0.2
+
+
+def test_masked_learning_finds_the_inverse_on_the_active_weights():
+    mask = (torch.rand(OUT, IN, generator=torch.Generator().manual_seed(4)) > 0.4).double()
+    matrix = torch.kron(spread(OUT, 10, 1), spread(IN, 10, 2))
+    active = mask.flatten().bool()
+    target = torch.linalg.inv((matrix + GAMMA * EYE)[active][:, active])
+    model, optimiser = learnable(random_model())
+    rows, generator = [rows_of(matrix)], torch.Generator().manual_seed(0)
+    learn([model], optimiser, rows, [ONES], GAMMA, recipe(learning_rate=0.02), 400, generator)
+
+    def error() -> float:
+        return ((dense(model)[active][:, active] - target).norm() / target.norm()).item()
+
+    unrefined, frozen = error(), model.log_scale.detach().clone()
+    before = auxiliary_loss(model, rows[0], GAMMA, mask).item()
+    learn([model], optimiser, rows, [mask], GAMMA, recipe(learning_rate=0.02), 300, generator)
+    assert error() < 0.5 * unrefined
+    assert auxiliary_loss(model, rows[0], GAMMA, mask).item() < before
+    assert torch.equal(model.log_scale.grad[mask == 0], torch.zeros(int((mask == 0).sum()), **DOUBLE))
+    assert not torch.equal(model.log_scale[mask == 1], frozen[mask == 1])
+
+
+def test_u_outside_the_mask_never_reaches_the_factors():
+    model, _ = learnable(random_model())
+    mask = torch.ones(OUT, IN, **DOUBLE)
+    mask[0] = 0
+    u = torch.randn(3, OUT, IN, **DOUBLE) * mask
+    rows = random_rows()
+    noisy = rows.clone()
+    noisy[..., 0, :] += 10  # the Fisher matrix of removed weights is nobody's business
+    for gradient, same in zip(
+        torch.autograd.grad(surrogate(model, rows, GAMMA, mask, u, True), model.parameters),
+        torch.autograd.grad(surrogate(model, noisy, GAMMA, mask, u, True), model.parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(gradient, same, rtol=1e-12, atol=1e-14)
