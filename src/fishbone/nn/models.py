@@ -12,11 +12,12 @@ from torch import nn
 from fishbone.data.dataset import Dataset
 from fishbone.errors import InputError
 from fishbone.files import read_json, read_tensors, write_json, write_tensors
+from fishbone.nn.dcgan import Generator
 from fishbone.nn.resnet import ResNet
 from fishbone.nn.two_branch import TwoBranch
 from fishbone.seeding import torch_seeded
 
-ARCHITECTURES = {"resnet": ResNet, "two_branch": TwoBranch}
+ARCHITECTURES = {"resnet": ResNet, "two_branch": TwoBranch, "dcgan_generator": Generator}
 
 
 def build(architecture: dict, seed: int = 0) -> nn.Module:
