@@ -65,7 +65,9 @@ def _resume(checkpoint: Checkpoint, surgeon: Surgeon, wanted: Sequence[float]) -
     saved = checkpoint.load()
     if saved is None or not saved[1]["history"]:
         return {}, []
-    tensors, state = saved
+    mapped, state = saved
+    # copies, because tensors in a mapped file lie anywhere, and the last bits of a matrix product depend on alignment
+    tensors = {name: tensor.clone() for name, tensor in mapped.items()}
     surgeon.restore({name: value for name, value in tensors.items() if not name.startswith(KEPT)})
     kept = {
         sparsity: Pruned(tensors[f"{KEPT}{sparsity}/weights"], tensors[f"{KEPT}{sparsity}/mask"])
