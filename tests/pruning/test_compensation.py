@@ -1,0 +1,106 @@
+"""The joint Optimal Brain Surgeon update on quadratics (notes fls.md §5: O3, O4)."""
+
+import pytest
+import torch
+
+from fishbone.pruning.compensation import Solver, compensate
+
+D = 12
+EXACT = Solver(iterations=200, tolerance=1e-13)
+
+
+@pytest.fixture
+def problem():
+    """(F, θ0) with F dense and ill-conditioned; the loss is ½ (θ - θ0)^T F (θ - θ0)."""
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(D, D, generator=generator, dtype=torch.float64) * torch.logspace(0, -1, D, dtype=torch.float64)
+    matrix = factor @ factor.T + 1e-3 * torch.eye(D, dtype=torch.float64)
+    return matrix, torch.randn(D, generator=generator, dtype=torch.float64)
+
+
+def remove(inverse, weights, removed):
+    return compensate(lambda v: v @ inverse, inverse.diagonal(), weights, removed, EXACT)
+
+
+def test_one_weight_costs_what_the_saliency_says(problem):
+    matrix, weights = problem
+    inverse = torch.linalg.inv(matrix)
+    for q in range(D):
+        result = remove(inverse, weights, torch.arange(D) == q)
+        change = result.weights - weights
+        expected = weights[q] ** 2 / (2 * inverse[q, q])
+        assert (0.5 * change @ matrix @ change).item() == pytest.approx(expected.item(), rel=1e-9)
+        assert result.loss == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_joint_update_is_the_constrained_minimum(problem):
+    matrix, weights = problem
+    inverse, removed = torch.linalg.inv(matrix), torch.arange(D) % 3 == 0
+    result = remove(inverse, weights, removed)
+    kept = ~removed
+    least_squares = weights[kept] + torch.linalg.solve(
+        matrix[kept][:, kept], matrix[kept][:, removed] @ weights[removed]
+    )
+    assert torch.count_nonzero(result.weights[removed]) == 0
+    torch.testing.assert_close(result.weights[kept], least_squares, rtol=1e-8, atol=1e-8)
+    change = result.weights - weights
+    assert (0.5 * change @ matrix @ change).item() == pytest.approx(result.loss, rel=1e-8)
+    dense = 0.5 * weights[removed] @ torch.linalg.solve(inverse[removed][:, removed], weights[removed])
+    assert result.loss == pytest.approx(dense.item(), rel=1e-8)
+
+
+def test_joint_update_is_never_worse_than_the_sum_of_single_ones(problem):
+    matrix, weights = problem
+    inverse, removed = torch.linalg.inv(matrix), torch.arange(D) % 2 == 0
+    summed = weights - inverse[:, removed] @ (weights / inverse.diagonal())[removed]
+    change = torch.where(removed, 0, summed) - weights
+    assert remove(inverse, weights, removed).loss < 0.5 * change @ matrix @ change
+
+
+def test_removing_one_after_the_other_with_down_dates_is_removing_jointly(problem):
+    matrix, weights = problem
+    chosen, losses = [1, 4, 7, 8], []
+    inverse, theta = torch.linalg.inv(matrix), weights.clone()
+    for q in chosen:
+        losses.append((theta[q] ** 2 / (2 * inverse[q, q])).item())
+        theta = theta - inverse[:, q] * theta[q] / inverse[q, q]
+        inverse = inverse - torch.outer(inverse[:, q], inverse[q]) / inverse[q, q]
+    removed = torch.zeros(D, dtype=torch.bool)
+    removed[chosen] = True
+    result = remove(torch.linalg.inv(matrix), weights, removed)
+    torch.testing.assert_close(result.weights, torch.where(removed, 0, theta), rtol=1e-8, atol=1e-8)
+    assert result.loss == pytest.approx(sum(losses), rel=1e-8)
+
+
+def test_weights_removed_before_stay_zero_and_take_part(problem):
+    matrix, weights = problem
+    inverse, first, both = torch.linalg.inv(matrix), torch.arange(D) < 3, torch.arange(D) < 6
+    halfway = remove(inverse, weights, first).weights
+    torch.testing.assert_close(remove(inverse, halfway, both).weights, remove(inverse, weights, both).weights)
+    alone = torch.linalg.inv(matrix[3:][:, 3:])  # the inverse on what was left, as if it were estimated anew
+    again = remove(alone, halfway[3:], torch.arange(D - 3) < 3).weights
+    torch.testing.assert_close(remove(inverse, halfway, both).weights[3:], again, rtol=1e-7, atol=1e-8)
+
+
+def test_diagonal_curvature_moves_no_other_weight(problem):
+    _, weights = problem
+    diagonal, removed = torch.rand(D, dtype=torch.float64) + 0.1, torch.arange(D) % 2 == 0
+    result = compensate(lambda v: v * diagonal, diagonal, weights, removed, EXACT)
+    assert torch.equal(result.weights, torch.where(removed, 0, weights))
+    assert result.loss == pytest.approx((weights**2 / (2 * diagonal))[removed].sum().item())
+
+
+def test_nothing_removed_changes_no_bit(problem):
+    matrix, weights = problem
+    result = remove(torch.linalg.inv(matrix), weights.float(), torch.zeros(D, dtype=torch.bool))
+    assert torch.equal(result.weights, weights.float())
+    assert (result.loss, result.residual) == (0, 0)
+
+
+def test_solver_stops_where_it_is_told(problem):
+    matrix, weights = problem
+    inverse, removed = torch.linalg.inv(matrix), torch.arange(D) % 2 == 0
+    rough = compensate(lambda v: v @ inverse, inverse.diagonal(), weights, removed, Solver(2, 1e-13))
+    fine = compensate(lambda v: v @ inverse, inverse.diagonal(), weights, removed, Solver(200, 1e-2))
+    assert rough.residual > 1e-13
+    assert fine.residual <= 1e-2
