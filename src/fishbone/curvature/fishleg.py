@@ -50,17 +50,19 @@ class FishLeg:
         if self.learning.weights == "active":
             self.support = mask.clone()
         masks = self.layout.blocks(self.support.to(rows.dtype))
-        before = [layer.detached() for layer in self.layers]
-        start = self._judge(held, masks)
+        start = end = self._judge(held, masks)
         steps = self.learning.later_steps if step else self.learning.first_steps
-        generator = torch_generator(self.seed, "auxiliary directions", step)
-        learn(self.layers, self.optimiser, fit, masks, self.gamma, self.learning, steps, generator)
-        accepted = self._accept(before, start, self._judge(held, masks))
+        if steps:
+            before = [layer.detached() for layer in self.layers]
+            generator = torch_generator(self.seed, "auxiliary directions", step)
+            learn(self.layers, self.optimiser, fit, masks, self.gamma, self.learning, steps, generator)
+            end = self._judge(held, masks)
+            self._put_back(before, start, end)
         scale = self.gamma / self.support.sum().item()
         return {
             "auxiliary_loss_start": scale * sum(start),
-            "auxiliary_loss_end": scale * sum(self._judge(held, masks)),
-            "accepted_layers": accepted,
+            "auxiliary_loss_end": scale * sum(map(min, zip(start, end, strict=True))),
+            "accepted_layers": sum(now < was for was, now in zip(start, end, strict=True)),
         }
 
     @torch.no_grad()
@@ -104,13 +106,9 @@ class FishLeg:
         return [auxiliary_loss(layer, rows, self.gamma, mask).item() for layer, rows, mask in layers]
 
     @torch.no_grad()
-    def _accept(self, before: list[KroneckerInverse], start: list[float], end: list[float]) -> int:
-        """Keep the layers whose loss fell, put the others back (their moments stay); how many were kept."""
-        kept = 0
+    def _put_back(self, before: list[KroneckerInverse], start: list[float], end: list[float]) -> None:
+        """Undo the layers whose loss did not fall; their moments stay."""
         for layer, old, was, now in zip(self.layers, before, start, end, strict=True):
-            if now < was:
-                kept += 1
-                continue
-            for parameter, value in zip(layer.parameters, old.parameters, strict=True):
-                parameter.copy_(value)
-        return kept
+            if not now < was:
+                for parameter, value in zip(layer.parameters, old.parameters, strict=True):
+                    parameter.copy_(value)

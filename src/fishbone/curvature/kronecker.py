@@ -77,10 +77,11 @@ def kronecker_start(rows: Tensor, gamma: float, sweeps: int = 50) -> KroneckerIn
     Args:
         rows: as in `auxiliary_loss`.
     """
-    flat = rows.flatten(0, 1)
-    left = torch.linalg.eigh(torch.einsum("koi,kpi->op", flat, flat).double()).eigenvectors
-    right = torch.linalg.eigh(torch.einsum("koi,koj->ij", flat, flat).double()).eigenvectors
-    rotated = left.to(flat.dtype).mT @ flat @ right.to(flat.dtype)
+    flat = rows.flatten(0, 1).contiguous()
+    tall = flat.flatten(0, 1)
+    left = torch.linalg.eigh((flat @ flat.mT).sum(0).double()).eigenvectors
+    right = torch.linalg.eigh((tall.mT @ tall).double()).eigenvectors
+    rotated = left.to(flat.dtype).mT @ (tall @ right.to(flat.dtype)).view_as(flat)
     damped = (rotated**2).sum(0).double() / len(rows) + gamma
     out = damped.new_ones(damped.shape[0])
     for _ in range(sweeps):

@@ -3,6 +3,7 @@
 Writes, for each sparsity, the network with recalibrated batch norms and its mask; then metrics and history.
 """
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -54,7 +55,9 @@ class Params(Block):
     gammas: list[Annotated[float, Field(gt=0)]] = Field(
         description="dampings to choose from on validation images, the same for every method", min_length=1
     )
-    tuning_sparsities: Sparsities = Field(description="steps of the short trajectory that judges a damping")
+    tuning_sparsities: Sparsities = Field(
+        description="steps of the trajectory, without learning, that judges a damping"
+    )
     curvature_images: int = Field(description="training images for the Fisher matrix, the same for every method", ge=2)
     recalibration_images: int = Field(description="training images for batch-norm statistics", ge=1)
     padding: int = Field(description="random crops of these images shift by up to this; as in training", ge=0)
@@ -116,39 +119,33 @@ def command(
     def accuracy(pruned, split: str) -> float:
         return evaluate(pruned, *dataset.split(split))["accuracy"]
 
-    saved = progress.load()
-    scores = (
-        saved[1]["notes"]
-        if saved
-        else score_dampings(
-            network,
-            [] if method == "magnitude" else params.gammas,
-            surgeon,
-            params.tuning_sparsities,
-            lambda pruned: accuracy(recalibrate(pruned), "validation"),
+    def tune() -> dict[str, float]:
+        gammas = [] if method == "magnitude" else params.gammas
+        trial = functools.partial(surgeon, tuning=True)
+        return score_dampings(
+            network, gammas, trial, params.tuning_sparsities, lambda net: accuracy(recalibrate(net), "validation")
         )
-    )
-    gamma = max(scores, key=scores.get, default="0")
-    metrics = {"dense_test_accuracy": accuracy(network, "test")}
-    metrics |= {f"validation_accuracy_by_gamma/{value}": score for value, score in scores.items()}
-    final = surgeon(network, float(gamma))
+
+    saved = progress.load()
+    scores = saved[1]["notes"] if saved else tune()
+    chosen = {} if method == "magnitude" else {"gamma": float(max(scores, key=scores.get))}
+    metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
+    metrics["dense_test_accuracy"] = accuracy(network, "test")
+    final = surgeon(network, **chosen)
     steps = density_steps(params.sparsities, params.steps_per_halving)
     kept, history = follow(
-        final, steps, params.sparsities, lambda pruned: accuracy(pruned, "validation"), progress, scores, _print
+        final, steps, params.sparsities, lambda net: accuracy(net, "validation"), progress, scores, _print
     )
-
     for sparsity, pruned in kept.items():
         final.layout.write(network, pruned.weights)
         whole = recalibrate(network)
-        _write(out, sparsity, whole, final.layout.tensors(pruned.mask), description | {"parent": parent})
-        metrics |= {
+        masks = final.layout.tensors(pruned.mask)
+        _write(out, sparsity, whole, masks, description | {"parent": parent})
+        metrics |= _counts(sparsity, network, pruned.mask) | {
             f"test_accuracy/{sparsity}": accuracy(whole, "test"),
             f"test_accuracy_without_recalibration/{sparsity}": accuracy(network, "test"),
             f"validation_accuracy/{sparsity}": accuracy(whole, "validation"),
-            **_counts(sparsity, network, pruned.mask),
         }
-    if method != "magnitude":
-        metrics["gamma"] = float(gamma)
     metrics |= {key: value for key, value in history[0].items() if key.startswith("auxiliary_loss")}
     write_history(out / "history.csv", history)
     write_json(out / "metrics.json", metrics)
@@ -156,7 +153,7 @@ def command(
 
 
 def _surgeons(method: Method, params: Params, network, inputs, labels, seed: int):
-    """(network, damping) → surgeon. All dampings share the dense network's gradient rows."""
+    """(network, damping) → surgeon. All dampings share the dense network's gradient rows; trials learn nothing."""
     from fishbone.curvature.block_fisher import BlockFisher
     from fishbone.curvature.fishleg import FishLeg
     from fishbone.curvature.isotropic import Isotropic
@@ -169,17 +166,18 @@ def _surgeons(method: Method, params: Params, network, inputs, labels, seed: int
     layout = Layout.of(network, prunable(network))
     solver = Solver(params.solver_iterations, params.solver_tolerance)
     learning = Learning(**params.fls.model_dump(exclude={"refine_every"}))
-    if method == "obs":
-        rows = RememberedRows(layout, lambda model: empirical_rows(model, layout, inputs, labels))
-    else:
-        rows = RememberedRows(layout, lambda model: fisher_rows(model, layout, inputs))
+    fisher = RememberedRows(layout, lambda model: fisher_rows(model, layout, inputs))
+    empirical = RememberedRows(layout, lambda model: empirical_rows(model, layout, inputs, labels))
 
-    def surgeon(model, gamma: float) -> Surgeon:
+    def surgeon(model, gamma: float = 0.0, tuning: bool = False) -> Surgeon:
         match method:
             case "fls":
-                estimator, every = FishLeg(layout, rows, gamma, learning, seed), params.fls.refine_every
+                effort = dataclasses.replace(learning, first_steps=0, later_steps=0) if tuning else learning
+                estimator = FishLeg(layout, fisher, gamma, effort, seed)
+                every = len(params.tuning_sparsities) if tuning else params.fls.refine_every
             case "obs":
-                estimator, every = BlockFisher(layout, rows, gamma, params.obs.block), params.obs.refine_every
+                estimator = BlockFisher(layout, empirical, gamma, params.obs.block)
+                every = params.obs.refine_every
             case "magnitude":
                 estimator, every = Isotropic(layout.size), 1
         return Surgeon(model, layout, estimator, solver, every)
