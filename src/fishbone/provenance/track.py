@@ -20,7 +20,7 @@ from fishbone.provenance.params import QUICK, load_study
 
 
 def recorded(study: str, root: Path) -> dict[str, dict]:
-    """``{folder of a metrics.json: {"stage", "digest"}}`` for what ``dvc.lock`` holds of the study."""
+    """``{path of a metrics file: {"stage", "digest"}}`` for what ``dvc.lock`` holds of the study."""
     lock = root / "dvc.lock"
     if not lock.is_file():
         return {}
@@ -32,17 +32,16 @@ def recorded(study: str, root: Path) -> dict[str, dict]:
         hashes = {out["path"]: out["md5"] for out in stage["outs"]}
         for path in hashes:
             if path.endswith("metrics.json"):
-                folder = str(Path(path).parent)
-                own = sorted((p, h) for p, h in hashes.items() if p.startswith(folder + "/"))
-                text = json.dumps([own, stage.get("params"), stage["cmd"]], sort_keys=True)
-                found[folder] = {"stage": name, "digest": hashlib.sha256(text.encode()).hexdigest()}
+                own = sorted((p, h) for p, h in hashes.items() if Path(p).parent == Path(path).parent)
+                text = json.dumps([path, own, stage.get("params"), stage["cmd"]], sort_keys=True)
+                found[path] = {"stage": name, "digest": hashlib.sha256(text.encode()).hexdigest()}
     return found
 
 
 def track(study: str, root: Path = Path()) -> int:
     """Log what is recorded and not yet logged; returns the number of new runs."""
-    folders = {f: entry for f, entry in recorded(study, root).items() if (root / f / "metrics.json").is_file()}
-    if not folders:
+    files = {path: entry for path, entry in recorded(study, root).items() if (root / path).is_file()}
+    if not files:
         return 0
     # Set before the import: MLflow's telemetry starts on import.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
@@ -54,10 +53,10 @@ def track(study: str, root: Path = Path()) -> int:
     experiment_id = experiment.experiment_id if experiment else client.create_experiment("fishbone")
     parent = _parent(client, experiment_id, study)
     known = {run.data.tags.get("stage.digest") for run in _children(client, experiment_id, parent)}
-    new = {folder: entry for folder, entry in folders.items() if entry["digest"] not in known}
+    new = {path: entry for path, entry in files.items() if entry["digest"] not in known}
     common = _provenance(root) | {"mlflow.parentRunId": parent, "study": study}
-    for folder, entry in new.items():
-        _log(client, experiment_id, root / folder, folder, common | entry)
+    for path, entry in new.items():
+        _log(client, experiment_id, root, path, common | entry)
     return len(new)
 
 
@@ -91,18 +90,19 @@ def _provenance(root: Path) -> dict[str, str]:
     }
 
 
-def _log(client, experiment_id: str, path: Path, folder: str, tags: dict[str, str]) -> None:
+def _log(client, experiment_id: str, root: Path, path: str, tags: dict[str, str]) -> None:
     from mlflow.entities import Metric
 
     run = client.create_run(
         experiment_id,
-        run_name="/".join(Path(folder).parts[2:]),
-        tags={"folder": folder, **{("stage.digest" if k == "digest" else k): v for k, v in tags.items()}},
+        run_name=path.split("/", 2)[2].removesuffix("metrics.json").rstrip("/."),
+        tags={"metrics": path, **{("stage.digest" if k == "digest" else k): v for k, v in tags.items()}},
     )
     now = run.info.start_time
-    points = [Metric(name, value, now, 0) for name, value in read_json(path / "metrics.json").items()]
-    if (path / "history.csv").is_file():
-        with open(path / "history.csv", encoding="utf-8") as file:
+    points = [Metric(name, value, now, 0) for name, value in read_json(root / path).items()]
+    history = (root / path).with_name("history.csv")
+    if history.is_file():
+        with open(history, encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 step = int(row.pop("step"))
                 points += [Metric(f"history/{k}", float(v), now, step) for k, v in row.items() if v != ""]
