@@ -1,4 +1,4 @@
-"""Block empirical Fisher inverse against dense inverses and the papers' recursion (notes fls.md §5: O2)."""
+"""Block empirical Fisher inverse against dense inverses and the papers' recursion."""
 
 import itertools
 

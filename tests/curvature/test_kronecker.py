@@ -1,4 +1,4 @@
-"""The algebra of D (R^T R ⊗ L L^T) D against dense matrices (notes fls.md §5: O1, O5, O6)."""
+"""The algebra of D (R^T R ⊗ L L^T) D against dense matrices."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Learning Q: gradients, convergence, masks (notes fls.md §5: O5, O6, O12, O15; §1.9: 1, 2)."""
+"""Learning Q: gradients, convergence, masks."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Gradient rows against dense Jacobians, and what the passes must not touch (notes fls.md §5: O10, §1.9: 1, 7, 8)."""
+"""Gradient rows against dense Jacobians, and what the passes must not touch."""
 
 import torch
 from torch.func import functional_call, jacrev, jvp, vjp

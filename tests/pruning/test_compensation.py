@@ -1,4 +1,4 @@
-"""The joint Optimal Brain Surgeon update on quadratics (notes fls.md §5: O3, O4)."""
+"""The joint Optimal Brain Surgeon update on quadratics."""
 
 import pytest
 import torch

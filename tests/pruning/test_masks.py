@@ -1,4 +1,4 @@
-"""Ranking, counts and schedules (notes fls.md §5: O12, O13)."""
+"""Ranking, counts and schedules."""
 
 import itertools
 import math

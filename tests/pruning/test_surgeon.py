@@ -1,4 +1,4 @@
-"""The multi-step surgeon on a small network (notes fls.md §5: O4, O12, O13)."""
+"""The multi-step surgeon on a small network."""
 
 import copy
 

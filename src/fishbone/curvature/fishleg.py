@@ -1,6 +1,6 @@
 """FishLeg: the inverse Fisher matrix itself is learnt, from its action on Gaussian directions.
 
-Garcia et al. (ICLR 2023) and McGowan et al. (FLS, arXiv 2412.02328); notes ``fls.md`` §1. For directions
+Garcia et al. (ICLR 2023) and McGowan et al. (FLS, arXiv 2412.02328). For directions
 u ~ N(0, I) and v = M Q M u (M: a mask of weights) the auxiliary loss ½ v^T (F + gamma I) v - u^T v falls to its minimum
 where M Q M = (F_MM + gamma I)^-1. Its gradient does not pass through the network a second time: the residual
 r = M (F + gamma I) v - u is held fixed and r^T v is differentiated with respect to Q's parameters. F is exact on

@@ -1,4 +1,4 @@
-"""One layer's inverse Fisher model Q = D (R^T R ⊗ L L^T) D and its algebra (FishLeg; notes ``fls.md`` §1.4).
+"""One layer's inverse Fisher model Q = D (R^T R ⊗ L L^T) D and its algebra (FishLeg).
 
 For an o x n weight matrix: R is o x o, L is n x n, D = diag(vec A) with A = exp(log_scale) o x n, vec row by row.
 Q V = A ∘ (R^T R (A ∘ V) L L^T). Positive definite by construction; each of R, L and A can be learnt.
@@ -56,7 +56,7 @@ def auxiliary_loss(factors: KroneckerInverse, rows: Tensor, gamma: float, mask: 
     """FishLeg's auxiliary loss averaged over all Gaussian directions u, in closed form and hence without their noise.
 
     E_u[½ v^T (F + gamma I) v - u^T v], v = M Q M u, equals ½ tr(Q (F + gamma) Q) - tr Q on the active weights; its
-    unrestricted minimum is -½ tr (F + gamma I)^-1 (notes ``fls.md`` §1.3).
+    unrestricted minimum is -½ tr (F + gamma I)^-1.
 
     Args:
         rows: (images, K, o, n) with Σ vec(row) vec(row)^T / images = F.

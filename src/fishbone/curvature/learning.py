@@ -20,8 +20,8 @@ class Learning:
         directions: Gaussian directions u in a step.
         batch: images whose Fisher matrix a step sees.
         held_out: images kept apart to judge Q.
-        precondition: multiply the residual by Q, so that ½ ||v - v*||² rather than the loss itself goes down
-            (notes ``fls.md`` §1.6): all directions then learn at one rate.
+        precondition: multiply the residual by Q, so that ½ ||v - v*||² rather than the loss itself goes down;
+            all directions then learn at one rate.
         weights: later refinements fit Q on the ``active`` weights only, as FLS's masked loss, or on ``all``, and
             leave the restriction to the joint compensation, which does it exactly.
     """

@@ -1,8 +1,8 @@
 """Partitions of samples over devices: IID, label shards, Dirichlet label skew, quantity skew.
 
 A partition takes labels (N,) and gives one sorted int64 array of positions in them per device: disjoint, none
-empty. ``iid`` and ``shards`` give every device the same number and leave out the remainder, as HoVeFL's code does
-(notes ``hovefl.md`` §1.3); ``dirichlet`` and ``quantity`` place every sample. Vertical cuts, by columns of the
+empty. ``iid`` and ``shards`` give every device the same number and leave out the remainder, as HoVeFL's code does;
+``dirichlet`` and ``quantity`` place every sample. Vertical cuts, by columns of the
 image and not by samples, are `fishbone.nn.two_branch.halves`.
 """
 

@@ -1,8 +1,8 @@
 """PyTorch network → one ONNX file whose bytes depend on the network alone.
 
 ``torch.onnx.export`` (dynamo) folds batch norm into the convolutions and keeps pruned zeros, but writes source paths
-of this machine into every node's metadata; that is removed, so the same network gives the same bytes from any folder
-(notes ``edge.md`` §1). Input ``image`` (batch, C, H, W) float32, normalised; output ``logits`` (batch, classes).
+of this machine into every node's metadata; that is removed, so the same network gives the same bytes from any folder.
+Input ``image`` (batch, C, H, W) float32, normalised; output ``logits`` (batch, classes).
 
 Normalisation stays outside the graph: the file's metadata carry mean and standard deviation. Inside it could not be
 folded into the first convolution exactly (zero padding means "mean pixel" only after normalising), so it would cost

@@ -1,4 +1,4 @@
-"""What an exported file must be, checked on the file and not on good faith (notes ``edge.md`` §1).
+"""What an exported file must be, checked on the file and not on good faith.
 
 Each check raises `GateError` and says what is wrong. Parity alone is not enough: a file with masks left in computes
 the right outputs at twice the size, and one with the wrong opset runs everywhere but on the device.

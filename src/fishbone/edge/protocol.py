@@ -1,4 +1,4 @@
-"""How to measure: Fishbone's documented protocol (notes ``edge.md`` §3), as values."""
+"""How to measure: Fishbone's documented protocol, as values."""
 
 from dataclasses import dataclass
 

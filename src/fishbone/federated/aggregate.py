@@ -1,4 +1,4 @@
-"""Weights p_k of the members, and the weighted mean of what they return (notes ``hovefl.md`` §1.5).
+"""Weights p_k of the members, and the weighted mean of what they return.
 
 The objective is F(θ) = Σ p_k F_k(θ). ``class_half`` is HoVeFL's rule: one half for all horizontal devices, one half for
 all vertical groups, equal inside each kind. ``by_samples`` is FedAvg's n_k/n (McMahan et al. 2017). The mean is

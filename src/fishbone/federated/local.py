@@ -1,6 +1,6 @@
 """Local training between two aggregations: E epochs of mini-batches from a fresh optimiser.
 
-The optimiser starts anew each round, as in HoVeFL's code (notes ``hovefl.md`` §1.4). The order of samples comes
+The optimiser starts anew each round, as in HoVeFL's code. The order of samples comes
 from a generator keyed by (seed, round, owner): the members of a vertical group, which share the owner's name,
 draw the same order without exchanging it.
 """

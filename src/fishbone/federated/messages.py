@@ -1,6 +1,6 @@
 """What crosses between server, devices, parties and label holders: frozen values, tensors by name.
 
-``kind`` says what the tensors of a message are (for the byte counts of notes ``hovefl.md`` §5). Receivers must
+``kind`` says what the tensors of a message are (for the byte counts). Receivers must
 not write into received tensors: a transport inside one process hands over the sender's own.
 """
 

@@ -1,6 +1,6 @@
 """Who holds which samples and which part of the network.
 
-HoVeFL (Zheng et al. 2025, doi 10.1109/LNET.2025.3540268; notes ``hovefl.md`` §1.3) has two kinds of members. A
+HoVeFL (Li et al. 2025, doi 10.1109/LNET.2025.3540268) has two kinds of members. A
 *horizontal device* holds whole images with labels of its own samples and the whole network. A *vertical group* is
 one party per part of the image, each with that part of the group's samples and its bottom network, and a label
 holder with the labels and the top network. Equal data per member: the horizontal pool is the fraction H/(H+V) of
@@ -32,7 +32,7 @@ class HorizontalRole:
 class VerticalRole:
     """``samples`` are the same, in the same order, at every party and at the label holder.
 
-    Finding the common samples (private set intersection) is done before; notes §1.9.
+    Finding the common samples (private set intersection) is done before.
     """
 
     id: str

@@ -1,6 +1,6 @@
 """One round over all members, and the loop over rounds.
 
-A round (notes ``hovefl.md`` §1.4): every member starts from the global weights, trains locally, and returns its
+A round: every member starts from the global weights, trains locally, and returns its
 weights; their mean moves the global weights by the server's learning rate. A member that cannot be reached, or
 returns something inadmissible, is left out and the weights p_k are those of the members that remain; a vertical group
 is whole or left out.
@@ -23,7 +23,7 @@ from fishbone.nn.checkpoint import Checkpoint
 Weights = dict[str, Tensor]
 
 # "harmonic" is what the authors' published loop computes: its list of local models is never cleared, so round t
-# averages those of rounds 1 … t (notes §1.7, D1).
+# averages those of rounds 1 … t.
 SERVER_RATES: dict[str, Callable[[int], float]] = {
     "constant": lambda round_: 1.0,
     "harmonic": lambda round_: 1 / round_,

@@ -1,4 +1,4 @@
-"""Wire audit: no message may carry a raw training image (notes ``fslgan.md`` §3.6, check 1).
+"""Wire audit: no message may carry a raw training image.
 
 Every payload whose size is a multiple of an image's is cut into pieces of that size; each piece is rescaled to
 [0, 255], rounded and hashed, so an image is found at any brightness and contrast and inside a longer payload.

@@ -1,9 +1,9 @@
-"""FSL-GAN (arXiv 2207.01750; notes ``fslgan.md`` §3.5): federated discriminators, each split over its user's devices.
+"""FSL-GAN (arXiv 2207.01750): federated discriminators, each split over its user's devices.
 
 A round: the server sends the mean discriminator to every device (its stage); for each step it sends generated
 images to the users and steps the generator on their feedback, weighted by n_k / n; at the end it collects the
-stages and averages them with weights n_k / n in float64. Adam's moments stay on the devices. Where the authors'
-code differs (sum instead of mean, unweighted average, simultaneous update) see notes §1.2 and §1.6.
+stages and averages them with weights n_k / n in float64. Adam's moments stay on the devices. The authors' code
+differs: it sums instead of averaging, ignores n_k, and updates G and D simultaneously.
 """
 
 from collections.abc import Mapping, Sequence

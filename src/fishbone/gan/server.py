@@ -1,7 +1,7 @@
 """The server: it owns the generator, never sees data, and learns from feedback alone.
 
 Per step: images x_f = G(z) go out; dL/dx_f comes back; dL/dw = (∂x_f/∂w)ᵀ dL/dx_f by the chain rule
-(Hardy et al. 2019, arXiv 1811.03850, §IV-B; notes ``fslgan.md`` §3.5), then a step of Adam.
+(Hardy et al. 2019, arXiv 1811.03850, §IV-B), then a step of Adam.
 """
 
 import torch

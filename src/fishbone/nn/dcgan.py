@@ -1,4 +1,4 @@
-"""The DCGAN of FSL-GAN's public notebook, for any width and image side (notes ``fslgan.md`` §1.1).
+"""The DCGAN of FSL-GAN's public notebook, for any width and image side.
 
 Generator: noise (B, latent) → Linear → BN → (4w, H/4, W/4) → ConvT 5x5 → 2w → ConvT 5x5 stride 2 → w
 → ConvT 5x5 stride 2 → tanh: images (B, C, H, W) in [-1, 1]. Discriminator: three Conv 5x5 stride 2 (w, 2w, 4w),

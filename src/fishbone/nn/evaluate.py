@@ -26,8 +26,8 @@ def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 500)
 def recalibrate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace running statistics by the cumulative average over ``batches`` of inputs (no labels).
 
-    Give inputs augmented as in training: on CIFAR-10 un-augmented ones cost 2.5 points
-    (notes ``fls_prototype.md``). Momentum and mode are left as they were.
+    Give inputs augmented as in training: on CIFAR-10 un-augmented ones cost 2.5 points.
+    Momentum and mode are left as they were.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:

@@ -1,7 +1,7 @@
 """The two-branch network of HoVeFL's MNIST experiments: one branch per vertical half.
 
 Every party's half of the image passes its own bottom (flatten, Linear, ReLU); the concatenated embeddings
-pass the top (Linear, ReLU, Linear). From the authors' description (notes ``hovefl.md`` §1.1: bottoms
+pass the top (Linear, ReLU, Linear). From the authors' description (bottoms
 Linear(392, 64) on 28x14 column halves, top 128 → 500 → 10), logits without the redundant log-softmax.
 """
 

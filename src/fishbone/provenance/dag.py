@@ -1,7 +1,7 @@
 """The Snakefile's jobs as plain data, read through Snakemake's API (the Snakefile is the only DAG).
 
 Two private calls of Snakemake 9.27 are used (`_prepare_dag`, `_build_dag`), hence the pin; ``--detailed-summary``
-has no inputs in a clean tree and ``--d3dag`` no edges (notes ``workflow.md`` §1.4).
+has no inputs in a clean tree and ``--d3dag`` no edges.
 """
 
 import os

@@ -1,8 +1,7 @@
 """``dvc.yaml`` from the Snakefile: one DVC stage a study and rule, named ``<study>-<rule>``.
 
 The command runs that rule alone (``--allowed-rules``); the digest of the rule's shell text in a trailing comment
-makes an edited rule visible to DVC. Outputs are never ``persist``: that blesses stale results (notes
-``workflow.md`` §1.5).
+makes an edited rule visible to DVC. Outputs are never ``persist``: that blesses stale results.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What the remaining weights do about those removed: the joint Optimal Brain Surgeon update.
 
 Minimising ½ (θ - θ0)^T Q^-1 (θ - θ0) subject to θ_S = 0 gives θ = θ0 - Q[:, S] x with Q_SS x = θ0_S (Hassibi &
-Stork 1993 for groups; notes ``fls.md`` §2, step 5b). Only products with Q are needed: x comes from conjugate
+Stork 1993 for groups). Only products with Q are needed: x comes from conjugate
 gradients, preconditioned by diag Q_SS.
 """
 

@@ -2,7 +2,7 @@
 
 An *anchor* is the network at which Q was last refined. Every step solves jointly for all weights that are gone,
 starting from the anchor: with Q of the whole network this is the exact down-date
-(F_RR + gamma)^-1 = Q_RR - Q_RP Q_PP^-1 Q_PR that plain re-use of Q_RR would miss (notes ``fls.md`` §1.8).
+(F_RR + gamma)^-1 = Q_RR - Q_RP Q_PP^-1 Q_PR that plain re-use of Q_RR would miss.
 Weights outside the estimator's support are already out of its Q and stay out of the solve.
 """
 

@@ -3,7 +3,7 @@
 The boundary detaches: a stage receives numbers, never a graph. Forward: the received activation
 becomes a leaf; backward: the received gradient dL/d(output) is pushed through the stage and
 dL/d(input) is returned for the stage before it. By the chain rule this is the whole network's
-gradient, bit for bit on one host (notes: FSL-GAN §3.4, Vepakomma et al. 2018, arXiv 1812.00564).
+gradient, bit for bit on one host (Vepakomma et al. 2018, arXiv 1812.00564).
 """
 
 import torch

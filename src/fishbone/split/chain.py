@@ -2,7 +2,7 @@
 
 x → stage 1 → z_1 → stage 2 → … → output, and dL/dz back along the same links. Each device holds only its stage's
 weights and optimiser. Element-wise optimisers (SGD, Adam) make one optimiser a stage the same as one for
-all, so training is that of the whole network bit for bit on one host (notes ``fslgan.md`` §3.4).
+all, so training is that of the whole network bit for bit on one host.
 """
 
 import copy

@@ -4,8 +4,8 @@ Rule ``balanced``: among all contiguous cuts, in the given order of devices, tha
 leave at least the first layer with the first device (the data's owner), take the one whose busiest device is done
 soonest, i.e. the least max_d (MAC_d / speed_d). This is FSL-GAN's "load in proportion to the computation
 capabilities" (arXiv 2207.01750), as nearly as whole layers allow; it also gives the best throughput of a pipeline with
-free links. It is not the least time of one sequential step: that would put everything on the fastest device
-(notes ``fslgan.md`` §3.3). All cuts are tried: C(L-1+D-1, D-1) for L layers and D devices.
+free links. It is not the least time of one sequential step: that would put everything on the fastest device.
+All cuts are tried: C(L-1+D-1, D-1) for L layers and D devices.
 """
 
 from collections.abc import Iterator, Sequence
