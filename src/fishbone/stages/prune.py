@@ -3,7 +3,6 @@
 Writes, for each sparsity, the network with recalibrated batch norms and its mask; then metrics and history.
 """
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -121,7 +120,7 @@ def command(
 
     def tune() -> dict[str, float]:
         gammas = [] if method == "magnitude" else params.gammas
-        trial = functools.partial(surgeon, tuning=True)
+        trial = functools.partial(surgeon, trial=True)
         return score_dampings(
             network, gammas, trial, params.tuning_sparsities, lambda net: accuracy(recalibrate(net), "validation")
         )
@@ -139,8 +138,7 @@ def command(
     for sparsity, pruned in kept.items():
         final.layout.write(network, pruned.weights)
         whole = recalibrate(network)
-        masks = final.layout.tensors(pruned.mask)
-        _write(out, sparsity, whole, masks, description | {"parent": parent})
+        _write(out, sparsity, whole, final.layout.tensors(pruned.mask), description | {"parent": parent})
         metrics |= _counts(sparsity, network, pruned.mask) | {
             f"test_accuracy/{sparsity}": accuracy(whole, "test"),
             f"test_accuracy_without_recalibration/{sparsity}": accuracy(network, "test"),
@@ -153,34 +151,22 @@ def command(
 
 
 def _surgeons(method: Method, params: Params, network, inputs, labels, seed: int):
-    """(network, damping) → surgeon. All dampings share the dense network's gradient rows; trials learn nothing."""
-    from fishbone.curvature.block_fisher import BlockFisher
-    from fishbone.curvature.fishleg import FishLeg
-    from fishbone.curvature.isotropic import Isotropic
+    """(network, damping) → surgeon; a trial keeps FishLeg's first curvature throughout."""
     from fishbone.curvature.layout import Layout, prunable
     from fishbone.curvature.learning import Learning
-    from fishbone.curvature.rows import RememberedRows, empirical_rows, fisher_rows
     from fishbone.pruning.compensation import Solver
+    from fishbone.pruning.methods import estimators
     from fishbone.pruning.surgeon import Surgeon
 
     layout = Layout.of(network, prunable(network))
-    solver = Solver(params.solver_iterations, params.solver_tolerance)
     learning = Learning(**params.fls.model_dump(exclude={"refine_every"}))
-    fisher = RememberedRows(layout, lambda model: fisher_rows(model, layout, inputs))
-    empirical = RememberedRows(layout, lambda model: empirical_rows(model, layout, inputs, labels))
+    make = estimators(method, layout, inputs, labels, block=params.obs.block, learning=learning, seed=seed)
+    solver = Solver(params.solver_iterations, params.solver_tolerance)
+    refine_every = {"fls": params.fls.refine_every, "obs": params.obs.refine_every, "magnitude": 1}[method]
 
-    def surgeon(model, gamma: float = 0.0, tuning: bool = False) -> Surgeon:
-        match method:
-            case "fls":
-                effort = dataclasses.replace(learning, first_steps=0, later_steps=0) if tuning else learning
-                estimator = FishLeg(layout, fisher, gamma, effort, seed)
-                every = len(params.tuning_sparsities) if tuning else params.fls.refine_every
-            case "obs":
-                estimator = BlockFisher(layout, empirical, gamma, params.obs.block)
-                every = params.obs.refine_every
-            case "magnitude":
-                estimator, every = Isotropic(layout.size), 1
-        return Surgeon(model, layout, estimator, solver, every)
+    def surgeon(model, gamma: float = 0.0, trial: bool = False) -> Surgeon:
+        every = len(params.tuning_sparsities) if trial and method == "fls" else refine_every
+        return Surgeon(model, layout, make(gamma, trial), solver, every)
 
     return surgeon
 
