@@ -59,5 +59,5 @@ def test_schedule_hits_every_sparsity_and_never_cuts_density_by_more_than_it_say
     assert max(halvings) <= 1.5 / per_halving + 1e-9
 
 
-def test_schedule_of_the_prototype():
+def test_four_steps_halve_the_density():
     assert [round(s, 3) for s in density_steps([0.5, 0.7], 4)] == [0.159, 0.293, 0.405, 0.5, 0.578, 0.644, 0.7]
