@@ -96,7 +96,8 @@ def read_tensors(path: str | Path) -> tuple[dict, dict]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in list(file.keys())}
+            # Copies: the file's own memory is not aligned as torch's is, and products on it differ in the last bits.
+            tensors = {key: file.get_tensor(key).clone() for key in list(file.keys())}
             header = json.loads((file.metadata() or {}).get("json", "{}"))
     except (FileNotFoundError, SafetensorError, ValueError) as error:
         raise InputError(f"cannot be read as safetensors: {error}", file=path, remedy="Make the file again.") from None
