@@ -4,6 +4,7 @@ import pytest
 from workspace import Workspace, copy_project
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """One worker runs all tests of this folder: they share one finished study."""
     for item in items:
