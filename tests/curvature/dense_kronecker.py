@@ -4,23 +4,26 @@ import torch
 
 from fishbone.curvature.kronecker import KroneckerInverse
 
-OUT, IN = 3, 5
+OUT, IN = 3, 6
 DOUBLE = {"dtype": torch.float64}
 ONES = torch.ones(OUT, IN, **DOUBLE)
 EYE = torch.eye(OUT * IN, **DOUBLE)
 
 
-def random_model(seed: int = 0) -> KroneckerInverse:
+def random_model(seed: int = 0, place: str = "outside", modes: tuple[int, ...] = (OUT, IN)) -> KroneckerInverse:
     generator = torch.Generator().manual_seed(seed)
-    shapes = (OUT, IN), (OUT, OUT), (IN, IN)
-    return KroneckerInverse(*(0.5 * torch.randn(*shape, generator=generator, **DOUBLE) for shape in shapes))
+    shapes = (OUT, IN), *((size, size) for size in modes)
+    log_scale, *bases = (0.5 * torch.randn(*shape, generator=generator, **DOUBLE) for shape in shapes)
+    return KroneckerInverse(log_scale, tuple(bases), place)
 
 
 def dense(model: KroneckerInverse) -> torch.Tensor:
     """Q as a matrix, weights row by row."""
     scale = torch.diag(model.log_scale.detach().exp().flatten())
-    left, right = model.left.detach(), model.right.detach()
-    return scale @ torch.kron(left.T @ left, right @ right.T) @ scale
+    basis = torch.ones(1, 1, **DOUBLE)
+    for part in model.bases:
+        basis = torch.kron(basis, part.detach())
+    return scale @ basis.T @ basis @ scale if model.place == "outside" else basis.T @ scale**2 @ basis
 
 
 def random_rows(images: int = 7, classes: int = 4, seed: int = 1) -> torch.Tensor:

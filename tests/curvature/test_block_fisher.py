@@ -4,12 +4,14 @@ import itertools
 
 import pytest
 import torch
+from given_gradients import GivenGradients
 
-from fishbone.curvature.block_fisher import BlockFisher, inverse_blocks
+from fishbone.curvature.block_fisher import BlockFisher, block_matrices, inverse_blocks
 from fishbone.curvature.layout import Layout
 
 GAMMA, BLOCK, IMAGES = 1e-3, 4, 30
 LAYOUT = Layout(("a.weight", "b.weight"), ((3, 2, 1, 1), (3, 3)))  # 6 + 9 weights: blocks 4 2 | 4 4 1
+ALL = torch.ones(1, BLOCK, dtype=torch.bool)
 ENDS = [0, 4, 6, 10, 14, 15]
 
 
@@ -18,8 +20,18 @@ def rows():
     return torch.randn(IMAGES, 15, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+def made(rows) -> BlockFisher:
+    gradients = GivenGradients(LAYOUT, rows[:, None])
+    return BlockFisher(LAYOUT, lambda model: block_matrices(model, gradients, BLOCK), GAMMA, BLOCK)
+
+
+def matrix(gradients) -> torch.Tensor:
+    """One block's undamped matrix."""
+    return (gradients.T @ gradients / len(gradients))[None]
+
+
 def refined(rows, mask=None) -> BlockFisher:
-    estimator = BlockFisher(LAYOUT, lambda model: rows, GAMMA, BLOCK)
+    estimator = made(rows)
     estimator.refine(None, torch.ones(15, dtype=torch.bool) if mask is None else mask, 0)
     return estimator
 
@@ -49,14 +61,14 @@ def test_inverse_equals_the_woodbury_recursion(rows, gamma):
     for gradient in gradients:
         column = inverse @ gradient
         inverse = inverse - torch.outer(column, column) / (IMAGES + gradient @ column)
-    torch.testing.assert_close(inverse_blocks(gradients[:, None], gamma)[0], inverse, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(inverse_blocks(matrix(gradients), gamma, ALL)[0], inverse, rtol=1e-6, atol=1e-8)
 
 
 def test_fewer_images_than_a_block_has_weights_is_no_trouble(rows):
     few = rows[:2]
-    made = inverse_blocks(few[:, None], GAMMA)[0]
+    inverse = inverse_blocks(matrix(few), GAMMA, torch.ones(1, 15, dtype=torch.bool))[0]
     expected = torch.linalg.inv(few.T @ few / 2 + GAMMA * torch.eye(15, dtype=rows.dtype))
-    torch.testing.assert_close(made, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(inverse, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_order_of_images_does_not_matter_and_diagonal_is_bounded(rows):
@@ -78,7 +90,7 @@ def test_removed_weights_are_taken_out_before_inverting(rows):
 
 
 def test_a_restored_estimator_gives_the_same_bits(rows):
-    first, second = refined(rows), BlockFisher(LAYOUT, lambda model: rows, GAMMA, BLOCK)
+    first, second = refined(rows), made(rows)
     second.restore(first.state())
     vector = torch.randn(15, dtype=rows.dtype)
     assert torch.equal(first.product(vector), second.product(vector))

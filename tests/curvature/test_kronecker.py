@@ -1,64 +1,113 @@
-"""The algebra of D (R^T R ⊗ L L^T) D against dense matrices."""
+"""The algebra of Kronecker inverses and their closed forms against dense matrices."""
 
 import pytest
 import torch
 from dense_kronecker import DOUBLE, EYE, IN, ONES, OUT, dense, fisher, random_model, random_rows
 
-from fishbone.curvature.kronecker import auxiliary_loss, kronecker_start
+from fishbone.curvature.kronecker import auxiliary_loss
+from fishbone.curvature.starts import diagonal_start, factored_start, isotropic_start, spectral_start
+from fishbone.curvature.statistics import Spectrum, eigenbasis
+
+GAMMA = 0.3
+FORMS = pytest.mark.parametrize(
+    ("place", "modes"),
+    [("outside", (OUT, IN)), ("inside", (OUT, IN)), ("inside", (OUT, 2, 3)), ("outside", (OUT, 2, 3))],
+)
 
 
-def test_product_diagonal_and_norm_equal_the_dense_matrix():
-    model = random_model()
+def spectrum_of(rows: torch.Tensor) -> Spectrum:
+    flat = rows.flatten(0, 1)
+    bases = eigenbasis((flat @ flat.mT).sum(0)), eigenbasis((flat.mT @ flat).sum(0))
+    return Spectrum(bases, ((bases[0] @ flat @ bases[1].T) ** 2).sum(0) / len(rows))
+
+
+def exact_loss(model, rows, gamma=GAMMA) -> torch.Tensor:
+    matrix = dense(model)
+    return 0.5 * torch.trace(matrix @ (fisher(rows) + gamma * EYE) @ matrix) - torch.trace(matrix)
+
+
+@FORMS
+def test_product_and_diagonal_equal_the_dense_matrix(place, modes):
+    model = random_model(0, place, modes)
     matrix = dense(model)
     vectors = torch.randn(2, 6, OUT, IN, **DOUBLE)
     product = model.product(vectors).flatten(2)
     torch.testing.assert_close(product, vectors.flatten(2) @ matrix.T, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(model.diagonal().flatten(), matrix.diagonal(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(model.squared_norm(ONES), (matrix**2).sum(), rtol=1e-12, atol=1e-12)
 
 
-def test_q_is_symmetric_and_positive_definite():
-    values = torch.linalg.eigvalsh(dense(random_model()))
+@FORMS
+def test_q_is_symmetric_and_positive_definite(place, modes):
+    model = random_model(0, place, modes)
+    values = torch.linalg.eigvalsh(dense(model))
     assert values.min() >= -1e-10 * values.max()
     x, y = torch.randn(2, OUT, IN, **DOUBLE)
-    model = random_model()
     assert (x * model.product(y)).sum().item() == pytest.approx((y * model.product(x)).sum().item(), rel=1e-12)
 
 
-def test_a_mask_takes_rows_and_columns_out_of_q():
-    model, mask = random_model(), (torch.rand(OUT, IN, generator=torch.Generator().manual_seed(2)) > 0.4).double()
+@FORMS
+def test_a_mask_takes_rows_and_columns_out_of_q(place, modes):
+    model = random_model(0, place, modes)
+    mask = (torch.rand(OUT, IN, generator=torch.Generator().manual_seed(2)) > 0.4).double()
     masked = mask.flatten()[:, None] * dense(model) * mask.flatten()
     vectors = torch.randn(4, OUT, IN, **DOUBLE)
     torch.testing.assert_close(
         model.product(vectors, mask).flatten(1), vectors.flatten(1) @ masked, rtol=1e-12, atol=1e-12
     )
-    torch.testing.assert_close(model.squared_norm(mask), (masked**2).sum(), rtol=1e-12, atol=1e-12)
 
 
-def test_auxiliary_loss_is_its_average_over_all_directions():
-    model, rows, gamma = random_model(), random_rows(), 0.3
-    matrix, damped = dense(model), fisher(rows) + gamma * EYE
-    loss = auxiliary_loss(model, rows, gamma, ONES)
-    expected = 0.5 * torch.trace(matrix @ damped @ matrix) - torch.trace(matrix)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
-    directions = EYE @ matrix  # v of every unit vector u
-    by_hand = 0.5 * (directions @ damped * directions).sum() - directions.diagonal().sum()
-    assert loss.item() == pytest.approx(by_hand.item(), rel=1e-12)
-    assert loss > -0.5 * torch.trace(torch.linalg.inv(damped))
+@FORMS
+def test_auxiliary_loss_is_its_average_over_all_directions(place, modes):
+    model, rows = random_model(0, place, modes), random_rows()
+    every = EYE.reshape(-1, OUT, IN) * len(EYE) ** 0.5  # second moment I, as of Gaussian directions
+    curved = (model.product(rows) ** 2).sum() / len(rows)
+    loss = auxiliary_loss(model, curved, GAMMA, ONES, every)
+    assert loss.item() == pytest.approx(exact_loss(model, rows).item(), rel=1e-12)
+    assert loss > -0.5 * torch.trace(torch.linalg.inv(fisher(rows) + GAMMA * EYE))
 
 
-def test_start_is_the_inverse_where_the_fisher_matrix_is_a_kronecker_product():
+def test_random_directions_estimate_the_auxiliary_loss_without_bias():
+    model, rows = random_model(), random_rows()
+    curved = (model.product(rows) ** 2).sum() / len(rows)
+    u = torch.randn(40_000, OUT, IN, generator=torch.Generator().manual_seed(0), **DOUBLE)
+    assert auxiliary_loss(model, curved, GAMMA, ONES, u).item() == pytest.approx(
+        exact_loss(model, rows).item(), rel=0.05
+    )
+
+
+def kronecker_rows() -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     a, b = (torch.randn(k, k, generator=generator, **DOUBLE) for k in (OUT, IN))
-    rows = (a @ EYE.reshape(-1, OUT, IN) @ b)[None]  # one image whose rows have F = (a a^T) ⊗ (b^T b)
-    product = dense(kronecker_start(rows, gamma=0.0)) @ fisher(rows)
+    return (a @ EYE.reshape(-1, OUT, IN) @ b)[None]  # one image whose rows have F = (a a^T) ⊗ (b^T b)
+
+
+def test_closed_forms_are_the_inverse_where_the_fisher_matrix_is_a_kronecker_product():
+    rows = kronecker_rows()
+    product = dense(factored_start(spectrum_of(rows), gamma=0.0)) @ fisher(rows)
     torch.testing.assert_close(product, EYE, rtol=0, atol=1e-8)
+    for gamma in (1e-3, 1e-1, 10.0):  # with the diagonal inside also when damped
+        product = dense(spectral_start(spectrum_of(rows), gamma)) @ (fisher(rows) + gamma * EYE)
+        torch.testing.assert_close(product, EYE, rtol=0, atol=1e-8)
 
 
-def test_start_lowers_the_auxiliary_loss_below_every_multiple_of_the_identity():
+def test_closed_forms_in_the_eigenbases_lower_the_auxiliary_loss_below_every_multiple_of_the_identity():
     rows = random_rows() * torch.linspace(0.1, 3, IN, **DOUBLE)
     for gamma in (1e-3, 1e-1, 10.0):
-        loss = auxiliary_loss(kronecker_start(rows, gamma), rows, gamma, ONES).item()
+        factored = exact_loss(factored_start(spectrum_of(rows), gamma), rows, gamma)
+        spectral = exact_loss(spectral_start(spectrum_of(rows), gamma), rows, gamma)
         curvature = torch.trace(fisher(rows)).item()
         best_multiple = -0.5 * (OUT * IN) ** 2 / (curvature + gamma * OUT * IN)
-        assert loss < best_multiple
+        assert spectral <= factored < best_multiple
+
+
+def test_simple_starts_are_what_they_say():
+    for modes in ((OUT, IN), (OUT, 2, 3)):
+        for place in ("inside", "outside"):
+            start = isotropic_start(modes, 0.1, place)
+            vectors = torch.randn(2, OUT, IN, **DOUBLE)
+            torch.testing.assert_close(start.product(vectors), 10 * vectors, rtol=1e-6, atol=1e-6)
+            squares = torch.rand(OUT, IN, **DOUBLE)
+            torch.testing.assert_close(
+                diagonal_start(squares, modes, 0.1, place).product(vectors), vectors / (squares + 0.1), rtol=1e-6,
+                atol=1e-6,
+            )  # fmt: skip

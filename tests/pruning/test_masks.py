@@ -8,7 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishbone.pruning.masks import count, density_steps, keep, saliency
+from fishbone.curvature.layout import Layout
+from fishbone.pruning.masks import count, cubic_steps, density_steps, geometric_steps, saliency
+from fishbone.pruning.masks import keep as keep_in
+from fishbone.pruning.patterns import check, groups, parse_pattern
+
+
+def keep(scores, mask, sparsity):
+    return keep_in(scores, mask, sparsity, Layout(("w",), ((len(mask), 1),)))
 
 
 @given(st.integers(1, 300), st.lists(st.integers(0, 99), min_size=1, max_size=4), st.integers(0, 5))
@@ -61,3 +68,72 @@ def test_schedule_hits_every_sparsity_and_never_cuts_density_by_more_than_it_say
 
 def test_four_steps_halve_the_density():
     assert [round(s, 3) for s in density_steps([0.5, 0.7], 4)] == [0.159, 0.293, 0.405, 0.5, 0.578, 0.644, 0.7]
+
+
+LAYOUT = Layout(("conv", "linear"), ((4, 8, 3, 1), (6, 8)))  # 96 + 48 weights
+EVERY = torch.ones(144, dtype=torch.bool)
+
+
+def scored(pattern, sparsity, scope="global", mask=EVERY, seed=0):
+    scores = torch.rand(144, generator=torch.Generator().manual_seed(seed))
+    return scores, keep_in(scores, mask, sparsity, LAYOUT, parse_pattern(pattern), scope)
+
+
+@pytest.mark.parametrize("pattern", ["block-4", "block-5", "channels"])
+def test_groups_go_whole_and_the_cheapest_first(pattern):
+    scores, kept = scored(pattern, 0.5)
+    group = groups(LAYOUT, parse_pattern(pattern))
+    size = torch.bincount(group)
+    left = torch.bincount(group, kept.int()).int()
+    assert ((left == 0) | (left == size)).all()
+    assert 72 - int(size.max()) < int((~kept).sum()) <= 72
+    mean = torch.bincount(group, scores) / size
+    assert mean[left == 0].max() <= mean[left > 0].min()
+    _, more = scored(pattern, 0.8, mask=kept)
+    assert not (more & ~kept).any()
+
+
+def test_channels_are_rows_of_the_weight_matrix():
+    _, kept = scored("channels", 0.5)
+    for block in LAYOUT.blocks(kept):
+        assert ((block.sum(1) == 0) | block.all(1)).all()
+
+
+@pytest.mark.parametrize(("pattern", "sparsity", "left"), [("2:4", 0.5, 2), ("1:8", 0.875, 1), ("2:4", 0.25, 3)])
+def test_of_every_m_inputs_to_an_output_n_stay(pattern, sparsity, left):
+    scores, kept = scored(pattern, sparsity)
+    m = parse_pattern(pattern).size
+    for name, tensor in LAYOUT.tensors(kept).items():
+        by_input = tensor.movedim(1, -1).unflatten(-1, (-1, m)).sum(-1)
+        assert (by_input == left).all(), name
+    for block, score in zip(LAYOUT.tensors(kept).values(), LAYOUT.tensors(scores).values(), strict=True):
+        first, value = (t.movedim(1, -1).flatten()[:m] for t in (block, score))
+        assert value[~first].max() < value[first].min()
+
+
+def test_n_of_m_says_what_it_cannot_do():
+    with pytest.raises(ValueError, match=r"2:4 goes to sparsity 0\.5, not to 0\.6"):
+        check(LAYOUT, parse_pattern("2:4"), 0.6)
+    with pytest.raises(ValueError, match="conv has 8 inputs, which 3 does not divide"):
+        check(LAYOUT, parse_pattern("1:3"), 0.6)
+    for text in ("4:2", "block-0", "rows", "2:2"):
+        with pytest.raises(ValueError, match="unknown pattern"):
+            parse_pattern(text)
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "block-4", "channels"])
+def test_layer_scope_gives_each_layer_the_same_sparsity(pattern):
+    _, kept = scored(pattern, 0.5, "layer")
+    assert [int((~block).sum()) for block in LAYOUT.blocks(kept)] == [48, 24]
+
+
+def test_schedules_end_where_they_should_and_rise():
+    for make in (cubic_steps, geometric_steps):
+        for steps in (1, 2, 15):
+            path = make(0.9, steps)
+            assert len(path) == steps
+            assert path[-1] == 0.9
+            assert all(a < b for a, b in itertools.pairwise([0, *path]))
+    densities = [1.0, *(1 - s for s in geometric_steps(0.9, 5))]
+    assert {round(b / a, 9) for a, b in itertools.pairwise(densities)} == {round(0.1**0.2, 9)}
+    assert cubic_steps(0.8, 4)[0] == pytest.approx(0.8 * (1 - 0.75**3))

@@ -1,170 +1,129 @@
-"""The multi-step surgeon on a small network."""
+"""`Surgeon` on networks of all kinds, with a loader and a likelihood."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from fishbone.curvature.block_fisher import BlockFisher
-from fishbone.curvature.fishleg import FishLeg
-from fishbone.curvature.isotropic import Isotropic
-from fishbone.curvature.layout import Layout, prunable
-from fishbone.curvature.learning import Learning
-from fishbone.curvature.rows import empirical_rows, fisher_rows
-from fishbone.nn.resnet import ResNet
-from fishbone.pruning.compensation import Solver
-from fishbone.pruning.surgeon import Surgeon
+from fishbone.pruning import Surgeon
+from fishbone.pruning.surgeon import LEARNING
 
-SOLVER = Solver(iterations=300, tolerance=1e-10)
-LEARNING = Learning(10, 5, 1e-3, 4, 5, 5, precondition=True, weights="all")
+
+class Net(nn.Module):
+    """A convolution with bias, a grouped one, one called twice; trained on nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.grouped = nn.Conv2d(8, 8, 3, padding=1, groups=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.twice = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.norm(self.grouped(self.first(x).relu())).relu()
+        return self.last(self.twice(self.twice(x).relu()).mean((2, 3)))
 
 
 @pytest.fixture
-def network():
+def task():
+    """(network that knows its classes, batches)."""
     torch.manual_seed(0)
-    model = ResNet(8, 4, 1, 3)
-    model(torch.randn(64, 1, 8, 8))
-    return model.eval()
+    model = Net()
+    labels = torch.arange(256) % 4
+    inputs = 0.5 * torch.randn(256, 3, 6, 6)
+    inputs[torch.arange(256), labels % 3] += 1.0 + (labels == 3)[:, None, None]
+    optimiser = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(40):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+    return model.eval(), list(zip(inputs.split(64), labels.split(64), strict=True))
 
 
-@pytest.fixture
-def images():
-    return torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(20) % 3
-
-
-def estimators(layout, images, gamma=1e-3, scale=1.0) -> dict:
-    inputs, labels = images
-    root = scale**0.5
-    return {
-        "fls": FishLeg(layout, lambda m: root * fisher_rows(m, layout, inputs), gamma, LEARNING, 0),
-        "obs": BlockFisher(layout, lambda m: root * empirical_rows(m, layout, inputs, labels), gamma, 16),
-        "magnitude": Isotropic(layout.size),
-    }
-
-
-def surgeon(network, images, method, every=2, **changes) -> Surgeon:
-    model = copy.deepcopy(network)
-    layout = Layout.of(model, prunable(model))
-    return Surgeon(model, layout, estimators(layout, images, **changes)[method], SOLVER, every)
-
-
-METHODS = pytest.mark.parametrize("method", ["fls", "obs", "magnitude"])
-
-
-@METHODS
-def test_sparsity_is_exact_and_removed_weights_are_exactly_zero_after_every_step(network, images, method):
-    operation = surgeon(network, images, method)
-    dense = {name: value.clone() for name, value in network.state_dict().items()}
-    previous = operation.mask
-    for sparsity in (0.3, 0.5, 0.51, 0.8):
-        operation.prune(sparsity)
-        weights = operation.layout.read(operation.model)
-        assert int((~operation.mask).sum()) == int(sparsity * operation.layout.size)
-        assert torch.count_nonzero(weights[~operation.mask]) == 0
-        assert torch.isfinite(weights).all()
-        assert not (operation.mask & ~previous).any()
-        previous = operation.mask
-    others = dense.keys() - set(operation.layout.names)
-    assert all(torch.equal(operation.model.state_dict()[name], dense[name]) for name in others)
-
-
-@METHODS
-def test_nothing_to_remove_leaves_the_network_bit_for_bit(network, images, method):
-    operation = surgeon(network, images, method)
-    operation.prune(0.0)
-    for name, value in operation.model.state_dict().items():
-        assert torch.equal(value, network.state_dict()[name])
-
-
-def test_without_curvature_it_is_magnitude_pruning(network, images):
-    operation = surgeon(network, images, "magnitude")
-    weights = operation.layout.read(network)
-    operation.prune(0.6)
-    smallest = weights.abs().argsort(stable=True)[: int(0.6 * len(weights))]
-    expected = weights.clone()
-    expected[smallest] = 0
-    assert torch.equal(operation.layout.read(operation.model), expected)
-
-
-@pytest.mark.parametrize("method", ["fls", "obs"])
-def test_great_damping_ranks_and_leaves_weights_as_magnitude_does(network, images, method):
-    operation, plain = (surgeon(network, images, m, gamma=1e6) for m in (method, "magnitude"))
-    for one in (operation, plain):
-        one.prune(0.6)
-    assert (operation.mask != plain.mask).sum() <= 2  # float32 ties
-    both = operation.mask & plain.mask
-    read = operation.layout.read
-    torch.testing.assert_close(read(operation.model)[both], read(plain.model)[both], rtol=1e-3, atol=1e-5)
-
-
-def test_scaling_loss_and_damping_alike_removes_the_same_weights(network, images):
-    one, other = surgeon(network, images, "obs"), surgeon(network, images, "obs", gamma=4e-3, scale=4.0)
-    for operation in (one, other):
-        operation.prune(0.6)
-    assert torch.equal(one.mask, other.mask)
-
-
-@pytest.mark.parametrize("method", ["fls", "obs"])
-def test_compensation_repairs_what_removal_breaks(network, images, method):
-    """Loss against the dense network's predictions, with and without the weights' compensation."""
+def accuracy(model, loader) -> float:
     with torch.no_grad():
-        network.fc.weight *= 10  # so that predictions differ between images
-        target = network(images[0]).softmax(1)
-    labels = torch.multinomial(target, 1, generator=torch.Generator().manual_seed(0))[:, 0]
-    operation = surgeon(network, (images[0], labels), method, gamma=1e-4)
-    operation.prune(0.5)
-    bare = copy.deepcopy(network)
-    operation.layout.write(bare, operation.layout.read(network) * operation.mask)
-
-    def divergence(model) -> float:
-        return nn.functional.kl_div(model(images[0]).log_softmax(1), target, reduction="batchmean").item()
-
-    assert divergence(operation.model) < 0.5 * divergence(bare)
+        return torch.cat([model(x).argmax(1) == y for x, y in loader]).double().mean().item()
 
 
-def test_steps_between_refinements_add_up_to_one_joint_removal(network, images):
-    """The down-date by the joint solve is exact: the same final mask gives the same weights however it was reached."""
-    operation = surgeon(network, images, "fls", every=10)
-    for sparsity in (0.2, 0.4, 0.5):
-        operation.prune(sparsity)
-    single = surgeon(network, images, "fls", every=10)
-    single.prune(0.0)
-    single.mask = operation.mask
-    single.prune(0.5)
-    torch.testing.assert_close(
-        single.layout.read(single.model), operation.layout.read(operation.model), rtol=1e-4, atol=1e-6
-    )
+@pytest.mark.parametrize(
+    ("pattern", "sparsity"), [("unstructured", 0.8), ("block-3", 0.6), ("2:4", 0.5), ("channels", 0.25)]
+)
+def test_any_network_is_pruned_in_place_in_every_pattern(task, pattern, sparsity):
+    model, loader = task
+    dense = accuracy(model, loader)
+    pruned = Surgeon(model, loader).prune(sparsity, pattern=pattern, steps=4)
+    weights = model.state_dict()
+    assert set(pruned.masks) == {"grouped.weight", "twice.weight"}
+    gone = sum(int((~mask).sum()) for mask in pruned.masks.values())
+    size = sum(mask.numel() for mask in pruned.masks.values())
+    assert size * sparsity - 72 < gone <= size * sparsity
+    assert all(torch.count_nonzero(weights[name][~mask]) == 0 for name, mask in pruned.masks.items())
+    assert pruned.gamma in (1e-2, 1e-3, 1e-4, 1e-5)
+    assert min(pruned.validation_loss, key=pruned.validation_loss.get) == str(pruned.gamma)
+    assert dense > 0.95
+    assert accuracy(model, loader) > 0.7
 
 
-@METHODS
-def test_a_restored_surgeon_goes_on_to_the_same_bits(network, images, method):
-    whole, resumed = surgeon(network, images, method), surgeon(network, images, method)
-    for sparsity in (0.3, 0.5, 0.6):
-        whole.prune(sparsity)
-    resumed.restore({name: value.clone() for name, value in whole.state().items()})
-    logs = [[operation.prune(s) for s in (0.7, 0.8)] for operation in (whole, resumed)]
-    assert logs[0] == logs[1]
-    assert torch.equal(whole.mask, resumed.mask)
-    assert torch.equal(whole.layout.read(whole.model), resumed.layout.read(resumed.model))
+def test_compensation_beats_leaving_weights_alone(task):
+    model, loader = task
+    losses = {}
+    for method in ("fls", "magnitude"):
+        candidate = copy.deepcopy(model)
+        surgeon = Surgeon(candidate, loader, method=method)
+        surgeon.prune(0.7, steps=6)
+        losses[method] = surgeon._loss(candidate)
+    assert losses["fls"] < losses["magnitude"]
 
 
-def test_permuting_channels_permutes_the_mask(network, images):
-    """The two convolutions of a block see their inner channels in another order; nothing else may change."""
-    order = torch.tensor([2, 0, 3, 1])
-    permuted = copy.deepcopy(network)
-    block = permuted.blocks[0]
-    with torch.no_grad():
-        block.conv1.weight.copy_(block.conv1.weight[order])
-        for tensor in (block.bn1.weight, block.bn1.bias, block.bn1.running_mean, block.bn1.running_var):
-            tensor.copy_(tensor[order])
-        block.conv2.weight.copy_(block.conv2.weight[:, order])
-    masks = []
-    for model in (network, permuted):
-        operation = surgeon(model, images, "fls")
-        operation.estimator.learning = Learning(0, 0, 1e-3, 4, 5, 5, precondition=True, weights="all")
-        operation.prune(0.5)
-        masks.append(operation.layout.tensors(operation.mask))
-    first, second = ([m[f"blocks.0.conv{k}.weight"] for k in (1, 2)] for m in masks)
-    assert (first[0][order] != second[0]).sum() <= 1
-    assert (first[1][:, order] != second[1]).sum() <= 1
+def test_same_seed_same_bits_and_a_checkpoint_resumes(task, tmp_path):
+    model, loader = task
+
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        if row["step"] == 3:
+            raise Killed
+
+    one, other, whole = (copy.deepcopy(model) for _ in range(3))
+    learning = replace(LEARNING, first_steps=3, held_out=16)
+    Surgeon(whole, loader, learning=learning).prune(0.8, steps=5)
+    with pytest.raises(Killed):
+        Surgeon(one, loader, learning=learning).prune(0.8, steps=5, checkpoint=tmp_path / "c", report=kill)
+    assert (tmp_path / "c").exists()
+    pruned = Surgeon(other, loader, learning=learning).prune(0.8, steps=5, checkpoint=tmp_path / "c")
+    assert len(pruned.history) == 5
+    assert not (tmp_path / "c").exists()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_an_autoencoder_is_pruned_by_its_own_likelihood(likelihood):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 12))
+    x = (torch.rand(200, 12) > 0.5).float()
+    surgeon = Surgeon(model, [(x, x)], likelihood)
+    before = surgeon._loss(model)
+    surgeon.prune(0.3, steps=3)
+    assert surgeon._loss(model) < before + 0.3
+
+
+def test_what_cannot_be_pruned_is_refused_by_name(task):
+    model, loader = task
+    for message, make in {
+        "unknown method 'obx'": lambda: Surgeon(model, loader, method="obx"),
+        "unknown likelihood 'poisson'": lambda: Surgeon(model, loader, "poisson"),
+        "held_out is 999": lambda: Surgeon(model, loader, learning=replace(LEARNING, held_out=999)),
+        "gave 2 inputs": lambda: Surgeon(model, [(loader[0][0][:2], loader[0][1][:2])]),
+        "between 0 and 1": lambda: Surgeon(model, loader).prune(1.0),
+        "2:4 goes to sparsity 0.5": lambda: Surgeon(model, loader).prune(0.9, pattern="2:4"),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            make()
+    model.first.weight = model.last.weight
+    with pytest.raises(ValueError, match="share one weight"):
+        Surgeon(model, loader)

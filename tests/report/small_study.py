@@ -35,14 +35,16 @@ def train(root, seed, dataset="digits", accuracy=0.95):
     return folder / "metrics.json"
 
 
-def prune(root, method, seed, accuracies, dataset="digits", dense=0.95, architecture=RESNET):
-    """``accuracies``: sparsity → accuracy."""
+def prune(root, method, seed, accuracies, dataset="digits", dense=0.95, architecture=RESNET, **cost):
+    """``accuracies``: sparsity → accuracy; ``cost``: seconds, peak_bytes, backward_passes."""
     folder = root / "prune" / dataset / method / f"seed{seed}"
     metrics = {"dense_test_accuracy": dense}
     for sparsity, accuracy in accuracies.items():
         sidecar(folder / f"{sparsity}.json", architecture)
         metrics[f"test_accuracy/{sparsity}"] = accuracy
         metrics[f"test_accuracy_without_recalibration/{sparsity}"] = accuracy / 2
+    measured = {"seconds": 10.0 + seed, "tuning_seconds": 20.0, "peak_bytes": 10**8, "backward_passes": 1200}
+    write_json(folder / "cost.json", measured | cost)
     write_json(folder / "metrics.json", metrics)
     return folder / "metrics.json"
 

@@ -141,3 +141,51 @@ def test_networks_have_names_for_people():
     assert network_name(small_study.RESNET) == "ResNet8 of width 8"
     assert network_name(small_study.TWO_BRANCH) == "2-branch network (embedding 32)"
     assert network_name({"name": "mine"}) == "mine"
+
+
+FULL = {"0.8": [0.90, 0.91, 0.92], "0.95": [0.80, 0.81, 0.82]}
+
+
+def lower(curve, *losses):
+    return {s: [value - loss for value, loss in zip(values, losses, strict=True)] for s, values in curve.items()}
+
+
+def test_noise_is_what_a_tenth_of_the_images_costs(tmp_path):
+    few_fls, few_obs = lower(FULL, 0.01, 0.02, 0.01), lower(FULL, 0.05, 0.05, 0.06)
+    curves = {"fls": FULL, "fls-tenth": few_fls, "obs": FULL, "obs-tenth": few_obs}
+    claim = claims_on_pruning(pruned(tmp_path / "s", curves))["fls-stands-noise-better@digits"]
+    assert claim.measured == pytest.approx((-4 - 3 - 5) / 3)
+    assert claim.verdict == "holds"
+    assert len(claim.artefacts) == 12
+    without = claims_on_pruning(pruned(tmp_path / "t", {"fls": FULL, "obs": FULL}))
+    assert without["fls-stands-noise-better"].verdict == "not tested"
+
+
+def test_variants_of_fls_are_no_baselines(tmp_path):
+    found = claims_on_pruning(pruned(tmp_path / "s", dict.fromkeys(("fls", "fls-start", "chita", "obs-tenth"), FULL)))
+    assert {i for i in found if "comparable" in i} == {"fls-comparable-to-chita@digits"}
+
+
+def test_assimilation_is_judged_on_accuracy_and_on_time(tmp_path):
+    root, files = tmp_path / "s", []
+    for seed in range(3):
+        accuracies = {s: values[seed] for s, values in FULL.items()}
+        files.append(small_study.prune(root, "fls-renewed", seed, accuracies, seconds=40.0))
+        files.append(small_study.prune(root, "fls-assimilated", seed, accuracies, seconds=10.0 + seed))
+    found = claims_on_pruning(files)
+    assert found["fls-assimilation-keeps-accuracy@digits"].measured == pytest.approx(0)
+    assert found["fls-assimilation-keeps-accuracy@digits"].verdict == "holds"
+    cheaper = found["fls-assimilation-is-cheaper@digits"]
+    assert cheaper.measured == pytest.approx(100 * ((10 * 11 * 12) ** (1 / 3) / 40 - 1))
+    assert cheaper.verdict == "holds"
+
+
+def test_memory_is_compared_run_by_run_and_only_where_measured(tmp_path):
+    root, files = tmp_path / "s", []
+    for seed in range(3):
+        files.append(small_study.prune(root, "fls", seed, {"0.9": 0.9}, peak_bytes=2 * 10**8 + seed))
+        files.append(small_study.prune(root, "obs", seed, {"0.9": 0.9}, peak_bytes=10**8 if seed else None))
+    claim = claims_on_pruning(files)["fls-memory-below-obs@digits"]
+    assert claim.seeds == [1, 2]
+    assert claim.measured == pytest.approx(100, rel=1e-3)
+    assert claim.verdict == "fails"

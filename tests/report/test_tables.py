@@ -56,6 +56,19 @@ def test_pruning_has_a_row_a_sparsity_in_ascending_order(tmp_path):
     assert [row["sparsity"] for row in rows] == [0.5, 0.95]
     assert rows[1]["test_accuracy"].mean == pytest.approx(0.8)
     assert rows[1]["test_accuracy_without_recalibration"].mean == pytest.approx(0.4)
+    assert rows[1]["seconds"].mean == pytest.approx(10.5)
+    assert (rows[1]["peak_bytes"], rows[1]["backward_passes"]) == (10**8, 1200)
+
+
+def test_a_run_that_was_resumed_leaves_its_cost_out(tmp_path):
+    none = dict.fromkeys(("seconds", "tuning_seconds", "peak_bytes", "backward_passes"))
+    files = [
+        small_study.prune(tmp_path / "s", "fls", 0, {"0.9": 0.8}),
+        small_study.prune(tmp_path / "s", "fls", 1, {"0.9": 0.8}, **none),
+    ]
+    (row,) = TABLES["prune"](read_study(files, {})).rows
+    assert row["seconds"] is None
+    assert row["test_accuracy"].n == 2
 
 
 def test_a_benchmark_without_accuracy_or_models_still_has_rows(tmp_path):

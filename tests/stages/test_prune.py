@@ -1,6 +1,8 @@
 import json
 import math
+from typing import get_args
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -9,26 +11,31 @@ from killing import hashes, kill_when, run
 
 from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.errors import InputError
-from fishbone.files import read_json, read_tensors, sha256
+from fishbone.files import read_json, read_tensors, sha256, write_tensors
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model, save_model, sidecar
+from fishbone.pruning import methods
 from fishbone.seeding import numpy_generator
-from fishbone.stages.prune import command
+from fishbone.stages.prune import Method, command
 
 PARAMS = {
     "sparsities": [0.4, 0.7, 0.85],
     "steps_per_halving": 2,
     "gammas": [0.01, 0.0001],
     "tuning_sparsities": [0.5, 0.85],
+    "scope": "global",
     "curvature_images": 24,
+    "fisher": "exact",
+    "judging_images": 40,
     "recalibration_images": 40,
     "padding": 1,
     "flip": False,
     "solver_iterations": 50,
     "solver_tolerance": 0.001,
-    "obs": {"block": 32, "refine_every": 1},
+    "block": 32,
     "fls": {
-        "refine_every": 2,
+        "form": "outer",
+        "start": "activations",
         "first_steps": 6,
         "later_steps": 3,
         "learning_rate": 0.001,
@@ -37,11 +44,13 @@ PARAMS = {
         "held_out": 8,
         "precondition": True,
         "weights": "all",
+        "renew": False,
     },
+    "retraining": None,
     "threads": 1,
 }
 STEPS = 5
-METHODS = pytest.mark.parametrize("method", ["fls", "obs", "magnitude"])
+METHODS = pytest.mark.parametrize("method", ["fls", "obs", "magnitude", "fls-assimilated"])
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +90,11 @@ def arguments(trained, out, method="fls", **changes) -> list[str]:
 
 
 def prune(trained, out, method="fls", **changes) -> None:
-    result = CliRunner().invoke(command, arguments(trained, out, method, **changes), standalone_mode=False)
+    invoke(arguments(trained, out, method, **changes))
+
+
+def invoke(words: list[str]) -> None:
+    result = CliRunner().invoke(command, words, standalone_mode=False)
     if result.exception:
         raise result.exception
 
@@ -120,13 +133,13 @@ def test_damping_is_chosen_on_validation_from_the_same_candidates(trained, tmp_p
     assert metrics.keys() >= {"gamma"}
 
 
-def test_learning_is_logged_and_does_not_raise_the_auxiliary_loss(trained, tmp_path):
-    prune(trained, tmp_path)
+def test_learning_is_logged_at_every_refinement(trained, tmp_path):
+    prune(trained, tmp_path, "fls-assimilated")
     metrics = read_json(tmp_path / "metrics.json")
-    assert metrics["auxiliary_loss_end"] <= metrics["auxiliary_loss_start"]
+    assert -0.5 < metrics["auxiliary_loss_end"] <= metrics["auxiliary_loss_start"] < 0.5
     header, *rows = (line.split(",") for line in (tmp_path / "history.csv").read_text().splitlines())
     refined = [row[header.index("auxiliary_loss_end")] != "" for row in rows]
-    assert refined == [step % PARAMS["fls"]["refine_every"] == 0 for step in range(len(rows))]
+    assert refined == [True] * STEPS
 
 
 @METHODS
@@ -139,8 +152,67 @@ def test_a_killed_run_resumes_to_the_same_bytes(trained, tmp_path, method):
     state = read_tensors(checkpoint)[1]["state"]
     assert 0 < len(state["history"]) < STEPS
     run(again)
-    assert hashes(resumed) == hashes(whole)
+    same = [{name: value for name, value in hashes(out).items() if name != "cost.json"} for out in (resumed, whole)]
+    assert same[0] == same[1]
+    assert set(read_json(resumed / "cost.json").values()) == {None}
     assert not checkpoint.exists()
+
+
+def test_methods_of_the_stage_are_those_of_the_library():
+    assert set(get_args(Method)) == set(methods.METHODS | methods.VARIANTS)
+
+
+def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
+    for method, passes in (("fls-start", 24 * 3), ("magnitude", 0)):
+        prune(trained, tmp_path / method, method, gammas=[0.01], fls=PARAMS["fls"] | {"held_out": 0})
+        cost = read_json(tmp_path / method / "cost.json")
+        assert cost["backward_passes"] == 2 * passes  # two passes over the images, a row for each of three classes
+        assert cost["seconds"] > 0
+
+
+def test_retraining_trains_what_is_left_and_nothing_else(trained, tmp_path):
+    retraining = {
+        "epochs": 1, "batch": 40, "learning_rate": 0.05, "warmup": 0.3, "momentum": 0.9, "weight_decay": 0.0,
+        "precision": "fp32", "device": "cpu",
+    }  # fmt: skip
+    prune(trained, tmp_path / "with", "obs", retraining=retraining)
+    prune(trained, tmp_path / "without", "obs")
+    trained_on, plain = (load_model(tmp_path / name / "0.4.safetensors")[0] for name in ("with", "without"))
+    masks, _ = read_tensors(tmp_path / "with" / "0.4.mask.safetensors")
+    for name, mask in masks.items():
+        assert torch.count_nonzero(trained_on.state_dict()[name][~mask]) == 0
+    assert not torch.equal(trained_on.conv1.weight, plain.conv1.weight)  # layers that are not pruned train too
+
+
+def test_a_network_from_a_file_of_ones_own_is_pruned(trained, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\n\n\ndef make_net():\n    layers = [torch.nn.Conv2d(1, 6, 3), torch.nn.ReLU()]\n"
+        "    layers += [torch.nn.Conv2d(6, 6, 3), torch.nn.BatchNorm2d(6), torch.nn.ReLU(), torch.nn.Flatten()]\n"
+        "    return torch.nn.Sequential(*layers, torch.nn.Linear(96, 3))\n"
+    )
+    namespace = {}
+    exec((tmp_path / "net.py").read_text(), namespace)
+    write_tensors(tmp_path / "w.safetensors", namespace["make_net"]().state_dict())
+    given = ["--model-file", f"{tmp_path}/net.py:make_net", "--weights", str(tmp_path / "w.safetensors")]
+    rest = ["--data", str(trained[1]), "--out", str(tmp_path / "out")]
+    invoke([*given, *rest, "--sparsity", "0.5"])
+    metrics = read_json(tmp_path / "out" / "metrics.json")
+    assert metrics["sparsity"] == 0.5
+    masks, _ = read_tensors(tmp_path / "out" / "pruned.mask.safetensors")
+    weights, _ = read_tensors(tmp_path / "out" / "pruned.safetensors")
+    assert set(masks) == {"2.weight"}
+    assert int((~masks["2.weight"]).sum()) == 162
+    assert torch.count_nonzero(weights["2.weight"][~masks["2.weight"]]) == 0
+    for message, bad in {
+        "needs --weights": [*given[:2], *rest, "--sparsity", "0.5"],
+        "no function other": ["--model-file", f"{tmp_path}/net.py:other", *given[2:], *rest, "--sparsity", "0.5"],
+        "exclude each other": [*given, *rest, "--sparsity", "0.5", "--model", str(trained[0])],
+        "no such Python file": ["--model-file", "gone.py:make", *given[2:], *rest, "--sparsity", "0.5"],
+        "3 does not divide": [*given, *rest, "--sparsity", "0.5", "--pattern", "1:4"],
+    }.items():
+        with pytest.raises((InputError, click.UsageError)) as caught:
+            invoke(bad)
+        assert message.replace("3 does not", "4 does not") in str(caught.value)
 
 
 def test_wrong_input_is_named_before_any_work(trained, tmp_path):

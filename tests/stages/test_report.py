@@ -62,7 +62,7 @@ def test_claims_have_the_agreed_keys_and_artefacts_that_exist(files, tmp_path):
     assert {claim["verdict"] for claim in claims} <= {"holds", "fails", "not tested"}
     assert len({claim["id"] for claim in claims}) == len(claims)
     tested = [claim for claim in claims if claim["measured"] is not None]
-    assert len(tested) == 7
+    assert len(tested) == 8
     assert all((tmp_path / artefact).is_file() for claim in tested for artefact in claim["artefacts"])
 
 

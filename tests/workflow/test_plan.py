@@ -28,7 +28,7 @@ def test_an_empty_tree_plans_jobs_of_every_stage(empty):
 
 def test_another_study_touches_only_its_own_results(empty):
     # Each path is below results/cifar10/, or the prefix would still be there.
-    assert {output.split("/")[0] for output in empty.pending("cifar10")} == {"prepare", "train", "report"}
+    assert {output.split("/")[0] for output in empty.pending("cifar10")} == {"prepare", "train", "prune", "report"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ rule prune:
     output:
         metrics="results/{study}/prune/{dataset}/{method}/seed{seed}/metrics.json",
         history="results/{study}/prune/{dataset}/{method}/seed{seed}/history.csv",
+        cost="results/{study}/prune/{dataset}/{method}/seed{seed}/cost.json",
         networks=expand(
             "results/{{study}}/prune/{{dataset}}/{{method}}/seed{{seed}}/{sparsity}{suffix}",
             sparsity=config["prune"]["sparsities"],

@@ -25,6 +25,7 @@ rule report:
         prune=beside(
             "prune",
             "history.csv",
+            "cost.json",
             *(f"{sparsity}.json" for sparsity in config["prune"]["sparsities"]),
         ),
         federate=beside("federate", "history.csv", "model.json"),

@@ -68,7 +68,19 @@ def prunable(model: nn.Module) -> tuple[str, ...]:
     """Names of the weights of all Conv2d and Linear layers but the first and the last such layer.
 
     The first sees the raw image and the last gives the logits: both are small, and the literature's ResNet20
-    experiments (WoodFisher, CHITA) leave them dense too. Biases and batch norms are never pruned.
+    experiments (WoodFisher, CHITA) leave them dense too. Biases and batch norms are never pruned, nor are frozen
+    weights (``requires_grad`` False).
+
+    Raises:
+        ValueError: two layers share a weight, or nothing is left to prune.
     """
-    names = [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
-    return tuple(names[1:-1])
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    owners: dict[int, str] = {}
+    for name, layer in layers.items():
+        other = owners.setdefault(id(layer.weight), name)
+        if other != name:
+            raise ValueError(f"{other} and {name} share one weight; curvature of tied weights is not supported")
+    names = [f"{name}.weight" for name, layer in list(layers.items())[1:-1] if layer.weight.requires_grad]
+    if not names:
+        raise ValueError("no Conv2d or Linear layer to prune between the first and the last one; name layers yourself")
+    return tuple(names)

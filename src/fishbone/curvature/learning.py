@@ -1,11 +1,13 @@
-"""Stochastic learning of `KroneckerInverse` factors by FishLeg's auxiliary loss (see `fishbone.curvature.fishleg`)."""
+"""Stochastic learning of `KroneckerInverse` by FishLeg's auxiliary loss (see `fishbone.curvature.fishleg`)."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from fishbone.curvature.gradients import LayerGradients
 from fishbone.curvature.kronecker import KroneckerInverse
 
 
@@ -14,18 +16,25 @@ class Learning:
     """How Q is learnt.
 
     Attributes:
-        first_steps: Adam steps before the first pruning step; 0 leaves the closed-form start.
+        form: ``outer``: D (R^T R ⊗ L^T L) D; ``inner``: the diagonal inside the Kronecker bases; ``three_way``: inner,
+            with one basis each for outputs, inputs and kernel positions of a convolution: the leanest.
+        start: ``isotropic`` I / gamma; ``diagonal`` 1 / (diag F + gamma); closed forms in Kronecker eigenbases:
+            ``activations``, of activations and output gradients; ``rows``, of the gradient rows' own moments.
+        first_steps: Adam steps before the first pruning step; 0 leaves the start.
         later_steps: Adam steps of each later refinement, from factors and moments as they were.
         learning_rate: Adam's, relative to the mean size of a factor's entries; falls linearly to 0.
         directions: Gaussian directions u in a step.
         batch: images whose Fisher matrix a step sees.
-        held_out: images kept apart to judge Q.
+        held_out: images kept apart to judge Q; 0: learning is never undone.
         precondition: multiply the residual by Q, so that ½ ||v - v*||² rather than the loss itself goes down;
             all directions then learn at one rate.
         weights: later refinements fit Q on the ``active`` weights only, as FLS's masked loss, or on ``all``, and
             leave the restriction to the joint compensation, which does it exactly.
+        renew: later refinements start again from the closed form, on the network as it then is.
     """
 
+    form: Literal["outer", "inner", "three_way"]
+    start: Literal["isotropic", "diagonal", "activations", "rows"]
     first_steps: int
     later_steps: int
     learning_rate: float
@@ -34,12 +43,13 @@ class Learning:
     held_out: int
     precondition: bool
     weights: Literal["active", "all"]
+    renew: bool
 
 
 def learn(
     layers: list[KroneckerInverse],
     optimiser: torch.optim.Adam,
-    rows: list[Tensor],
+    batches: Iterator[Iterable[list[LayerGradients]]],
     masks: list[Tensor],
     gamma: float,
     learning: Learning,
@@ -50,23 +60,28 @@ def learn(
 
     Args:
         optimiser: holds each factor in a parameter group of its own, in the layers' order.
-        rows: a layer's (images, K, o, n); steps take batch after batch of images.
+        batches: endless; a step takes one, piece by piece, each of a few images.
         masks: a layer's (o, n), 0 and 1.
         generator: of the directions u.
     """
-    sizes = [_size(group["params"][0]) for group in optimiser.param_groups]
-    batch = min(learning.batch, len(rows[0]))
+    sizes = [size for layer in layers for size in _sizes(layer)]
     for step in range(steps):
         rate = learning.learning_rate * (1 - step / steps)
         for group, size in zip(optimiser.param_groups, sizes, strict=True):
             group["lr"] = rate * size
-        first = step * batch % (len(rows[0]) - batch + 1)
-        loss = 0.0
-        for layer, block, mask in zip(layers, rows, masks, strict=True):
-            u = torch.randn(learning.directions, *mask.shape, generator=generator, dtype=mask.dtype) * mask
-            loss = loss + surrogate(layer, block[first : first + batch], gamma, mask, u, learning.precondition)
         optimiser.zero_grad()
-        loss.backward()
+        shapes = ((learning.directions, *mask.shape) for mask in masks)
+        us = [torch.randn(*s, generator=generator, dtype=m.dtype) * m for s, m in zip(shapes, masks, strict=True)]
+        images = 0
+        for piece in next(batches):
+            for layer, gradients, mask, u in zip(layers, piece, masks, us, strict=True):
+                rows = gradients.rows()
+                (len(rows) * surrogate(layer, rows, gamma, mask, u, learning.precondition)).backward()
+            images += len(rows)
+        for group in optimiser.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad /= images
         optimiser.step()
 
 
@@ -78,6 +93,7 @@ def surrogate(
     Divided by Σ ||v||², so that the scale of u does not matter.
 
     Args:
+        rows: (images, K, o, n).
         u: (m, o, n), zero outside the mask.
     """
     v = layer.product(u, mask)
@@ -95,6 +111,6 @@ def fisher_product(rows: Tensor, vectors: Tensor) -> Tensor:
     return ((wide @ flat.T) @ flat).view_as(vectors) / len(rows)
 
 
-def _size(parameter: Tensor) -> float:
-    """Mean absolute entry; 1 for an all-zero logarithm (A = 1), whose steps are relative already."""
-    return parameter.detach().abs().mean().item() or 1.0
+def _sizes(layer: KroneckerInverse) -> list[float]:
+    """What a step is relative to: 1 for the logarithm of the diagonal, a basis' mean absolute entry."""
+    return [1.0, *(basis.detach().abs().mean().item() for basis in layer.bases)]

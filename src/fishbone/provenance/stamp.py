@@ -1,28 +1,36 @@
-"""Remembers, beside Snakemake's own disposable records, which ``dvc.lock`` they agree with.
+"""Remembers, beside Snakemake's own disposable records, which part of ``dvc.lock`` they agree with.
 
+Only the study's own stages count: another study's record must not make an interrupted study's finished jobs stale.
 `adopt` is needed when results came from elsewhere (clone and pull, ``git pull``, ``git checkout``), not before every
 run: the stamp tells the two apart for the price of one hash.
 """
 
+import hashlib
+import re
 from pathlib import Path
 
-from fishbone.files import sha256, write_text
+from fishbone.files import write_text
 
 
 def _path(study: str, root: Path) -> Path:
     return root / ".snakemake" / "fishbone" / study
 
 
-def _digest(root: Path) -> str:
+def _digest(study: str, root: Path) -> str:
     lock = root / "dvc.lock"
-    return sha256(lock) if lock.is_file() else "no dvc.lock"
+    text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
+    stages = re.findall(rf"^  {re.escape(study)}-.*\n(?:    .*\n|  - .*\n)*", text, re.MULTILINE)
+    return hashlib.sha256("".join(stages).encode()).hexdigest()
 
 
 def write(study: str, root: Path) -> None:
-    write_text(_path(study, root), _digest(root))
+    write_text(_path(study, root), _digest(study, root))
 
 
 def holds(study: str, root: Path) -> bool:
-    """Whether nothing but this machine's own runs has changed ``dvc.lock`` since the last adopt or record."""
+    """Whether nothing but this machine's own runs has changed the study's part of ``dvc.lock``.
+
+    That is, since the last adopt or record.
+    """
     path = _path(study, root)
-    return path.is_file() and path.read_text(encoding="utf-8") == _digest(root)
+    return path.is_file() and path.read_text(encoding="utf-8") == _digest(study, root)

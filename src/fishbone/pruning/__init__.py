@@ -1,1 +1,5 @@
-"""Saliency, compensation, schedules and masks."""
+"""Saliency, compensation, schedules and masks. For any network: `Surgeon`."""
+
+from fishbone.pruning.surgeon import Surgeon
+
+__all__ = ["Surgeon"]

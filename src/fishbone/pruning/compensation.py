@@ -1,4 +1,4 @@
-"""What the remaining weights do about those removed: the joint Optimal Brain Surgeon update.
+"""What the remaining weights do about those removed: the Optimal Brain Surgeon's update, joint or one by one.
 
 Minimising ½ (θ - θ0)^T Q^-1 (θ - θ0) subject to θ_S = 0 gives θ = θ0 - Q[:, S] x with Q_SS x = θ0_S (Hassibi &
 Stork 1993 for groups). Only products with Q are needed: x comes from conjugate
@@ -45,30 +45,56 @@ def compensate(
         removed: boolean (d,), S.
         solver: when to stop.
     """
-    target = torch.where(removed, weights, 0).double()
-    x, residual = _conjugate_gradients(lambda v: product(v) * removed, target, diagonal.double(), solver)
-    moved = weights.double() - product(x)
-    kept = torch.where(removed, 0, moved).to(weights.dtype)
-    return Compensation(kept, 0.5 * (target @ x).item(), residual)
+    target = torch.where(removed, weights, 0)
+    x, residual = _conjugate_gradients(lambda v: product(v) * removed, target, diagonal, solver)
+    kept = torch.where(removed, 0, weights - product(x))
+    return Compensation(kept, 0.5 * _dot(target, x), residual)
+
+
+def independent(
+    product: Callable[[Tensor], Tensor], diagonal: Tensor, weights: Tensor, removed: Tensor, update: bool
+) -> Compensation:
+    """Remove ``removed`` weights as if each were the only one: θ - Q (1_S θ / diag Q), then zeros.
+
+    This is how WoodFisher, oBERT and M-FAC update; it ignores that removed weights compensate each other. The loss is
+    the sum of saliencies.
+
+    Args:
+        update: False leaves the other weights as they are.
+    """
+    x = torch.where(removed, weights / diagonal, 0)
+    moved = weights - product(x) if update else weights
+    return Compensation(torch.where(removed, 0, moved), 0.5 * _dot(weights, x), 0.0)
 
 
 def _conjugate_gradients(operator, target: Tensor, diagonal: Tensor, solver: Solver) -> tuple[Tensor, float]:
-    """Solve operator(x) = target in float64; (x, relative residual)."""
+    """Solve operator(x) = target; (x, relative residual). Inner products are summed in float64.
+
+    Stops early where rounding makes the operator's curvature along the search direction zero or negative.
+    """
     x = torch.zeros_like(target)
     norm = target.norm()
     if norm == 0:
         return x, 0.0
     residual = target.clone()
-    z = residual / diagonal
-    direction, rho = z, residual @ z
+    direction = residual / diagonal
+    rho = _dot(residual, direction)
     for _ in range(solver.iterations):
         if residual.norm() <= solver.tolerance * norm:
             break
         image = operator(direction)
-        step = rho / (direction @ image)
-        x = x + step * direction
-        residual = residual - step * image
+        curvature = _dot(direction, image)
+        if not curvature > 0:
+            break
+        step = rho / curvature
+        x.add_(direction, alpha=step)
+        residual.sub_(image, alpha=step)
         z = residual / diagonal
-        rho, previous = residual @ z, rho
-        direction = z + rho / previous * direction
+        rho, previous = _dot(residual, z), rho
+        direction.mul_(rho / previous).add_(z)
     return x, (residual.norm() / norm).item()
+
+
+def _dot(a: Tensor, b: Tensor, chunk: int = 1 << 20) -> float:
+    """Inner product in float64, without copies of whole vectors."""
+    return sum((p.double() @ q.double()).item() for p, q in zip(a.split(chunk), b.split(chunk), strict=True))

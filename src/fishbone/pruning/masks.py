@@ -9,26 +9,68 @@ import math
 import torch
 from torch import Tensor
 
+from fishbone.curvature.layout import Layout
+from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
+
 
 def saliency(weights: Tensor, diagonal: Tensor) -> Tensor:
     """θ²/(2 diag Q), (d,) each."""
     return weights**2 / (2 * diagonal)
 
 
-def keep(scores: Tensor, mask: Tensor, sparsity: float) -> Tensor:
-    """The mask after exactly ``floor(sparsity * d)`` weights are gone: those already gone, then the lowest scores.
+def keep(
+    scores: Tensor,
+    mask: Tensor,
+    sparsity: float,
+    layout: Layout,
+    pattern: Pattern = UNSTRUCTURED,
+    scope: str = "global",
+) -> Tensor:
+    """The mask after ``floor(sparsity * d)`` weights are gone: those already gone, then the lowest scores.
 
-    Ties go by position, so the same scores always give the same mask.
+    A group scores the sum of its weights' scores over its size: the predicted rise of the loss for each weight that
+    goes. Whole groups go as long as the count is not exceeded, so unstructured counts are exact. Of N:M groups each
+    loses ``floor(sparsity * M)`` weights. Ties go by position, so the same scores always give the same mask.
+
+    Args:
+        scope: ``global``, or ``layer`` with the same sparsity in each.
 
     Raises:
         ValueError: more weights than that are gone already.
     """
+    if pattern.kind == "n_of_m":
+        return _keep_in_groups(scores, mask, sparsity, groups(layout, pattern), pattern)
+    if scope == "global":
+        return _keep(scores, mask, sparsity, None if pattern == UNSTRUCTURED else groups(layout, pattern))
+    parts = [part.split(layout.sizes) for part in (scores, mask, groups(layout, pattern))]
+    return torch.cat([_keep(s, m, sparsity, g - g.min()) for s, m, g in zip(*parts, strict=True)])
+
+
+def _keep(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -> Tensor:
     gone = count(sparsity, len(mask))
     if gone < int((~mask).sum()):
         raise ValueError(f"sparsity {sparsity} is below the present {(~mask).double().mean().item():.6f}")
-    order = torch.where(mask, scores, -torch.inf).argsort(stable=True)
     kept = torch.ones_like(mask)
-    kept[order[:gone]] = False
+    if group is None:
+        kept[torch.where(mask, scores, -torch.inf).argsort(stable=True)[:gone]] = False
+        return kept
+    sizes = torch.bincount(group)
+    totals = scores.new_zeros(len(sizes), dtype=torch.float64).index_add_(0, group, scores.double())
+    active = torch.zeros(len(sizes), dtype=torch.bool).index_put_((group,), mask, accumulate=False)
+    order = torch.where(active, totals / sizes, -torch.inf).argsort(stable=True)
+    chosen = order[sizes[order].cumsum(0) <= gone]
+    kept[torch.isin(group, chosen)] = False
+    return kept
+
+
+def _keep_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor, pattern: Pattern) -> Tensor:
+    gone = count(sparsity, pattern.size)
+    places = group.argsort(stable=True).view(-1, pattern.size)
+    if gone < int((~mask)[places].sum(1).max()):
+        raise ValueError(f"sparsity {sparsity} is below the present one")
+    order = torch.where(mask, scores, -torch.inf)[places].argsort(dim=1, stable=True)
+    kept = torch.ones_like(mask)
+    kept[places.gather(1, order[:, :gone]).flatten()] = False
     return kept
 
 
@@ -50,3 +92,13 @@ def density_steps(sparsities: list[float], steps_per_halving: int) -> list[float
         visited += [1 - density * ratio ** (k / steps) for k in range(1, steps)] + [sparsity]
         density = 1 - sparsity
     return visited
+
+
+def cubic_steps(sparsity: float, steps: int) -> list[float]:
+    """s_k = s (1 - (1 - k/K)^3), k = 1 … K: many weights early, few late (Zhu & Gupta, arXiv 1710.01878)."""
+    return [sparsity * (1 - (1 - k / steps) ** 3) for k in range(1, steps)] + [sparsity]
+
+
+def geometric_steps(sparsity: float, steps: int) -> list[float]:
+    """The density falls by one ratio a step (M-FAC): density_k = (1 - s)^(k/K)."""
+    return [1 - (1 - sparsity) ** (k / steps) for k in range(1, steps)] + [sparsity]

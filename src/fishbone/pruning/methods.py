@@ -1,39 +1,127 @@
-"""The pruning methods by name: which estimator of the inverse Fisher matrix each one is.
+"""The pruning methods by name: an estimator of the inverse Fisher matrix and what is done with it.
 
-``magnitude``: none; ``obs``: block-diagonal empirical Fisher matrix; ``fls``: FishLeg, learnt.
+All methods share images, schedule, damping candidates and solver, so they differ in what is listed here only. Those
+that estimate afresh before every step (``refine_every`` 1) look at the images that often; the others once.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from fishbone.curvature.block_fisher import BlockFisher
-from fishbone.curvature.fishleg import FishLeg
+from fishbone.curvature.block_fisher import BlockFisher, block_matrices
+from fishbone.curvature.diagonal import Diagonal
+from fishbone.curvature.fishleg import FishLeg, start_statistics
+from fishbone.curvature.gradients import Gradients, Remembered
 from fishbone.curvature.isotropic import Isotropic
-from fishbone.curvature.layout import Layout
+from fishbone.curvature.kfac import Kfac, ekfac_spectra, kfac_spectra
 from fishbone.curvature.learning import Learning
+from fishbone.curvature.mfac import Mfac
 from fishbone.curvature.protocol import Estimator
-from fishbone.curvature.rows import RememberedRows, empirical_rows, fisher_rows
+from fishbone.curvature.statistics import rows, squares
+
+ONCE = 10**9  # more steps than any trajectory has
+
+
+@dataclass(frozen=True)
+class Method:
+    """Attributes:
+    estimator: of the inverse Fisher matrix.
+    ranking, compensation, refine_every: see `fishbone.pruning.operation.Surgery`.
+    changes: fields of `Learning` that this variant of FishLeg sets.
+    share: of the curvature images that the method looks at.
+    """
+
+    estimator: Literal["isotropic", "diagonal", "blocks", "mfac", "kfac", "ekfac", "fishleg"]
+    ranking: str
+    compensation: str
+    refine_every: int
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
+
+
+def _fls(compensation: str = "anchored", refine_every: int = ONCE, **changes) -> Method:
+    return Method("fishleg", "saliency", compensation, refine_every, changes)
+
+
+METHODS = {
+    "magnitude": Method("isotropic", "magnitude", "none", ONCE),
+    "obd": Method("diagonal", "saliency", "none", 1),
+    "obs": Method("blocks", "saliency", "joint", 1),
+    "obs-independent": Method("blocks", "saliency", "independent", 1),
+    "chita": Method("blocks", "magnitude", "joint", 1),
+    "mfac": Method("mfac", "saliency", "joint", 1),
+    "kfac": Method("kfac", "saliency", "anchored", ONCE),
+    "ekfac": Method("ekfac", "saliency", "anchored", ONCE),
+    "fls": _fls(),
+}
+VARIANTS = {
+    # what each part of fls is worth
+    "fls-start": _fls(first_steps=0),
+    "fls-outer": _fls(form="outer"),
+    "fls-inner": _fls(form="inner"),
+    "fls-three-way": _fls(form="three_way"),
+    "fls-isotropic": _fls(start="isotropic", first_steps=1000, learning_rate=0.03),
+    "fls-diagonal": _fls(start="diagonal", first_steps=1000, learning_rate=0.03),
+    "fls-rows": _fls(start="rows"),
+    "fls-plain-loss": _fls(precondition=False),
+    "fls-independent": _fls("independent"),
+    "fls-joint": _fls("joint"),
+    # Q brought up to date before every step: learnt on with a mask, as FLS; learnt on without; or estimated again
+    "fls-assimilated": _fls(refine_every=1, weights="active"),
+    "fls-assimilated-all": _fls(refine_every=1),
+    "fls-renewed": _fls(refine_every=1, renew=True, first_steps=0, later_steps=0),
+    # fewer images: how much noise each stands
+    "fls-tenth": Method("fishleg", "saliency", "anchored", ONCE, share=0.1),
+    "obs-tenth": Method("blocks", "saliency", "joint", 1, share=0.1),
+}
+
+
+def all_rows(model: nn.Module, gradients: Gradients) -> Tensor:
+    """(images x K, d) rows whose mean outer product is F, for M-FAC."""
+    found = rows(model, gradients)
+    return found.flatten(0, 1).mul_(found.shape[1] ** 0.5)
 
 
 def estimators(
-    method: str, layout: Layout, inputs: Tensor, labels: Tensor, *, block: int, learning: Learning, seed: int
+    method: Method, gradients: Gradients, *, block: int, learning: Learning, seed: int
 ) -> Callable[[float, bool], Estimator]:
-    """(damping, trial) → estimator. All share the first network's gradient rows; in a trial FishLeg learns nothing.
+    """(damping, trial) → estimator. All share the first network's curvature.
+
+    In a trial FishLeg learns nothing if it starts from a closed form in eigenbases, and otherwise as in earnest.
 
     Args:
-        method: ``fls``, ``obs`` or ``magnitude``.
-        inputs, labels: the curvature images; only ``obs`` reads the labels.
-        block: weights in a block, for ``obs``.
-        learning, seed: for ``fls``.
+        gradients: of the curvature images.
+        block: weights in a block, for ``blocks``.
+        learning, seed: for ``fishleg``.
     """
-    fisher = RememberedRows(layout, lambda model: fisher_rows(model, layout, inputs))
-    empirical = RememberedRows(layout, lambda model: empirical_rows(model, layout, inputs, labels))
-    closed_form = dataclasses.replace(learning, first_steps=0, later_steps=0)
+    layout = gradients.layout
+    learning = dataclasses.replace(learning, **method.changes)
+    tried = learning
+    if learning.start in ("activations", "rows"):
+        tried = dataclasses.replace(learning, first_steps=0, later_steps=0, held_out=0)
+
+    def remembered(compute: Callable, *arguments) -> Remembered:
+        return Remembered(layout, lambda model: compute(model, gradients, *arguments))
+
+    def fishleg() -> Callable[[float, bool], Estimator]:
+        statistics = remembered(start_statistics, learning)
+        return lambda gamma, trial: FishLeg(layout, gradients, statistics, gamma, tried if trial else learning, seed)
+
+    def shared(make: Callable, source: Callable) -> Callable[[float, bool], Estimator]:
+        return lambda gamma, trial: make(source, gamma)
+
     made = {
-        "fls": lambda gamma, trial: FishLeg(layout, fisher, gamma, closed_form if trial else learning, seed),
-        "obs": lambda gamma, trial: BlockFisher(layout, empirical, gamma, block),
-        "magnitude": lambda gamma, trial: Isotropic(layout.size),
+        "isotropic": lambda: lambda gamma, trial: Isotropic(layout.size),
+        "diagonal": lambda: shared(lambda source, gamma: Diagonal(layout.size, source, gamma), remembered(squares)),
+        "blocks": lambda: shared(
+            lambda source, gamma: BlockFisher(layout, source, gamma, block), remembered(block_matrices, block)
+        ),
+        "mfac": lambda: shared(lambda source, gamma: Mfac(layout.size, source, gamma), remembered(all_rows)),
+        "kfac": lambda: shared(lambda source, gamma: Kfac(layout, source, gamma), remembered(kfac_spectra)),
+        "ekfac": lambda: shared(lambda source, gamma: Kfac(layout, source, gamma), remembered(ekfac_spectra)),
+        "fishleg": fishleg,
     }
-    return made[method]
+    return made[method.estimator]()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 from fishbone.report.intervals import Interval, interval
-from fishbone.report.papers.fls import PREFIX, accuracies
+from fishbone.report.papers.fls import PREFIX, accuracies, cost
 from fishbone.report.study import Result, Study
 from fishbone.report.tables import Column, Table, Value
 
@@ -48,6 +48,9 @@ PRUNE = (
     Column("test_accuracy", "test accuracy", "percent"),
     Column("test_accuracy_without_recalibration", "without recalibrated batch norm", "percent"),
     Column("dense_test_accuracy", "dense test accuracy", "percent"),
+    Column("seconds", "time to the highest sparsity (s)"),
+    Column("peak_bytes", "peak memory", "bytes"),
+    Column("backward_passes", "backward passes", "count"),
 )
 EXPORT = (
     DATASET,
@@ -79,6 +82,7 @@ def prune_table(study: Study) -> Table:
     rows = []
     for dataset, method, runs in _groups(study, "prune"):
         with_, without = ([accuracies(run, prefix) for run in runs] for prefix in (PREFIX, WITHOUT))
+        spent = [cost(run) for run in runs]
         for sparsity in sorted(set().union(*with_)):
             rows.append(
                 {
@@ -89,6 +93,9 @@ def prune_table(study: Study) -> Table:
                     "test_accuracy": _over_seeds([run.get(sparsity) for run in with_]),
                     "test_accuracy_without_recalibration": _over_seeds([run.get(sparsity) for run in without]),
                     "dense_test_accuracy": _over_seeds([run.content.get("dense_test_accuracy") for run in runs]),
+                    "seconds": _over_seeds([one.get("seconds") for one in spent]),
+                    "peak_bytes": _mean([one.get("peak_bytes") for one in spent]),
+                    "backward_passes": _mean([one.get("backward_passes") for one in spent]),
                 }
             )
     return Table((DATASET, METHOD, SEEDS, *PRUNE), rows).filled()
@@ -176,6 +183,11 @@ def _groups(study: Study, stage: str) -> list[tuple[str, str, list[Result]]]:
 def _over_seeds(values: Sequence[float | None]) -> Interval | None:
     """None where a seed has no value: a mean over other seeds would not compare."""
     return None if None in values else interval(values)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    found = _over_seeds(values)
+    return found and found.mean
 
 
 TABLES: dict[str, Callable[[Study], Table]] = {

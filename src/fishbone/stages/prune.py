@@ -1,18 +1,23 @@
-"""``fishbone prune``: a trained network pruned to several sparsities on one trajectory, without retraining.
+"""``fishbone prune``: a trained network pruned to several sparsities on one trajectory.
 
-Writes, for each sparsity, the network with recalibrated batch norms and its mask; then metrics and history.
+Writes, for each sparsity, the network with recalibrated batch norms and its mask; then metrics, history and cost.
 """
 
 import functools
+import time
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import click
 from pydantic import AfterValidator, Field
 
-from fishbone.parameters import Block, params_option
+from fishbone.parameters import Block
 
-Method = Literal["fls", "obs", "magnitude"]
+Method = Literal[
+    "magnitude", "obd", "obs", "obs-independent", "chita", "mfac", "kfac", "ekfac", "fls", "fls-start", "fls-outer",
+    "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent",
+    "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed", "fls-tenth", "obs-tenth",
+]  # fmt: skip
 
 
 def _ascending(values: list[float]) -> list[float]:
@@ -25,46 +30,66 @@ Sparsity = Annotated[float, Field(gt=0, lt=1)]
 Sparsities = Annotated[list[Sparsity], Field(min_length=1), AfterValidator(_ascending)]
 
 
-class Obs(Block):
-    """Block-diagonal empirical Fisher matrix (WoodFisher, oBERT)."""
-
-    block: int = Field(description="consecutive weights whose Fisher block is inverted", ge=1)
-    refine_every: int = Field(description="steps from one new Fisher matrix to the next", ge=1)
-
-
 class Fls(Block):
     """FishLeg surgeon: the inverse is learnt."""
 
-    refine_every: int = Field(description="steps from one refinement of the learnt inverse to the next", ge=1)
+    form: Literal["outer", "inner", "three_way"] = Field(
+        description="outer: D(R'R x L'L)D; inner: diagonal inside the bases; three_way: inner, with three bases"
+    )
+    start: Literal["isotropic", "diagonal", "activations", "rows"] = Field(
+        description="I/gamma, 1/(diag F + gamma), or the closed form in eigenbases of activations or of gradient rows"
+    )
     first_steps: int = Field(description="Adam steps on the dense network; 0: the closed-form start only", ge=0)
     later_steps: int = Field(description="Adam steps of each later refinement, going on from the last", ge=0)
     learning_rate: float = Field(description="Adam's, relative to a factor's mean entry; falls to 0", gt=0)
     directions: int = Field(description="Gaussian directions in an Adam step", ge=1)
     batch: int = Field(description="images in an Adam step", ge=1)
-    held_out: int = Field(description="curvature images kept apart: a layer that gets worse on them is put back", ge=1)
+    held_out: int = Field(
+        description="curvature images kept apart: a layer that gets worse on them is put back; 0: none", ge=0
+    )
     precondition: bool = Field(description="multiply the residual by the inverse learnt so far")
     weights: Literal["active", "all"] = Field(
         description="later refinements fit the active weights only, or all (restricted exactly when compensating)"
     )
+    renew: bool = Field(description="later refinements start again from the closed form")
+
+
+class Retraining(Block):
+    """Training of the weights that are left, after each pruning step."""
+
+    epochs: int = Field(description="passes over the training split after each step", ge=1)
+    batch: int = Field(description="images in a step", ge=2)
+    learning_rate: float = Field(description="peak of each one-cycle schedule", gt=0)
+    warmup: float = Field(description="fraction of the steps in which the rate rises", gt=0, lt=1)
+    momentum: float = Field(description="Nesterov momentum", gt=0, lt=1)
+    weight_decay: float = Field(description="L2 penalty", ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = Field(description="auto: bf16 where it is faster than fp32")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto: the GPU if there is one")
 
 
 class Params(Block):
     sparsities: Sparsities = Field(description="fractions of the prunable weights to remove")
     steps_per_halving: int = Field(description="pruning steps while the density halves", ge=1)
+    scope: Literal["global", "layer"] = Field(description="rank over all layers, or the same sparsity in each")
     gammas: list[Annotated[float, Field(gt=0)]] = Field(
         description="dampings to choose from on validation images, the same for every method", min_length=1
     )
     tuning_sparsities: Sparsities = Field(
         description="steps of the trajectory, without learning, that judges a damping"
     )
+    judging_images: int = Field(description="validation images, the first, that judge dampings and steps", ge=1)
     curvature_images: int = Field(description="training images for the Fisher matrix, the same for every method", ge=2)
+    fisher: Literal["exact", "signs", "labels"] = Field(
+        description="exact: a row a class; signs: one random row an image; labels: the empirical matrix"
+    )
     recalibration_images: int = Field(description="training images for batch-norm statistics", ge=1)
     padding: int = Field(description="random crops of these images shift by up to this; as in training", ge=0)
     flip: bool = Field(description="mirror these images at random; as in training")
     solver_iterations: int = Field(description="most conjugate-gradient iterations of a compensation", ge=1)
     solver_tolerance: float = Field(description="relative residual at which they stop", gt=0, lt=1)
-    obs: Obs
+    block: int = Field(description="consecutive weights whose Fisher block obs and chita invert", ge=1)
     fls: Fls
+    retraining: Retraining | None = Field(description="null: no weight is retrained")
     threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
 
 
@@ -77,22 +102,120 @@ class Plan(Params):
 
 
 @click.command(
-    epilog="Example: fishbone prune --method fls --model run/model.safetensors --data digits.npz --seed 0"
-    ' --params "$(fishbone params prune)" --out pruned'
+    epilog="Examples: fishbone prune --method fls --model run/model.safetensors --data digits.npz --seed 0"
+    ' --params "$(fishbone params prune)" --out pruned; fishbone prune --model-file net.py:make_net --weights'
+    " net.safetensors --data digits.npz --sparsity 0.9 --out pruned"
 )
-@click.option("--method", required=True, type=click.Choice(get_args(Method)), help="How to rank and compensate.")
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="Weights made by `fishbone train`.")
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="Data set that the network was trained on."
+    "--method",
+    type=click.Choice(get_args(Method)),
+    default="fls",
+    show_default=True,
+    help="How to rank and compensate.",
 )
-@click.option("--seed", required=True, type=int, help="Seed of the curvature images and directions.")
-@params_option(Params)
+@click.option("--model", type=click.Path(path_type=Path), help="Weights made by `fishbone train`; needs --params.")
+@click.option("--model-file", metavar="FILE.py:FUNCTION", help="Any other network: the function that makes it.")
+@click.option("--weights", type=click.Path(path_type=Path), help="With --model-file: the network's .safetensors.")
+@click.option(
+    "--sparsity",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="With --model-file: fraction of the prunable weights to remove.",
+)
+@click.option(
+    "--pattern", default="unstructured", show_default=True, help="With --model-file: or block-4, 2:4, channels."
+)
+@click.option("--padding", default=0, show_default=True, help="With --model-file: crops as in training, in pixels.")
+@click.option("--flip", is_flag=True, help="With --model-file: the network was trained on mirrored images too.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set the network was trained on.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the curvature images and directions.")
+@click.option(
+    "--params",
+    metavar="JSON",
+    callback=lambda context, option, text: text and Params.parse(text, file="--params"),
+    help="With --model: the stage's parameter block; `fishbone params prune` prints one.",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Keep progress here and resume from it.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 def command(
+    method: Method,
+    model: Path | None,
+    model_file: str | None,
+    weights: Path | None,
+    sparsity: float | None,
+    pattern: str,
+    padding: int,
+    flip: bool,
+    data: Path,
+    seed: int,
+    params: Params | None,
+    checkpoint: Path | None,
+    out: Path,
+) -> None:
+    """Prune all inner convolutions and linear layers of a trained network."""
+    if model_file:
+        _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
+        _unused("--model-file", **{"--model": model, "--params": params})
+        augmentation = {"padding": padding, "flip": flip}
+        _prune_foreign(model_file, weights, data, method, sparsity, pattern, augmentation, seed, checkpoint, out)
+    else:
+        _needed("a network made by `fishbone train`", **{"--model": model, "--params": params})
+        _unused("--model", **{"--weights": weights, "--sparsity": sparsity})
+        _prune(method, model, data, seed, params, checkpoint, out)
+
+
+def _needed(purpose: str, **options) -> None:
+    missing = [name for name, value in options.items() if value is None]
+    if missing:
+        raise click.UsageError(f"{purpose} needs {' and '.join(missing)}")
+
+
+def _unused(purpose: str, **options) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise click.UsageError(f"{purpose} and {' and '.join(given)} exclude each other")
+
+
+def _prune_foreign(
+    spec: str, weights: Path, data: Path, method: Method, sparsity: float, pattern: str, augmentation: dict, seed: int,
+    checkpoint: Path | None, out: Path,
+) -> None:  # fmt: skip
+    """`fishbone.pruning.Surgeon` on a network from a file; the data set's training split is its loader."""
+    from fishbone.data.dataset import load_dataset
+    from fishbone.errors import InputError
+    from fishbone.files import write_history, write_json, write_tensors
+    from fishbone.nn.evaluate import evaluate
+    from fishbone.pruning.foreign import load_network
+    from fishbone.pruning.images import draw
+    from fishbone.pruning.surgeon import Surgeon
+
+    dataset = load_dataset(data)
+    network = load_network(spec, weights)
+    images = min(1000, len(dataset.train))
+    metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
+    loader = [draw(dataset, images, "curvature", **augmentation, seed=seed)]
+    held = dataset.split("validation")
+    try:
+        surgeon = Surgeon(network, loader, "softmax", method=method, images=images, validation=held, seed=seed)
+        pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=_print)
+    except ValueError as error:
+        raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None
+    weights_left = sum(int(mask.sum()) for mask in pruned.masks.values())
+    metrics |= {
+        "gamma": pruned.gamma,
+        "sparsity": 1 - weights_left / sum(mask.numel() for mask in pruned.masks.values()),
+        "test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"],
+    }
+    metrics |= {f"validation_loss_by_gamma/{gamma}": loss for gamma, loss in pruned.validation_loss.items()}
+    write_tensors(out / "pruned.safetensors", network.state_dict())
+    write_tensors(out / "pruned.mask.safetensors", pruned.masks)
+    write_history(out / "history.csv", pruned.history)
+    write_json(out / "metrics.json", metrics)
+    click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
+
+
+def _prune(
     method: Method, model: Path, data: Path, seed: int, params: Params, checkpoint: Path | None, out: Path
 ) -> None:
-    """Prune all inner convolutions and linear layers, ranked globally; no weight is retrained."""
     import torch
 
     from fishbone.data.dataset import load_dataset
@@ -100,6 +223,7 @@ def command(
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import load_model
+    from fishbone.pruning.cost import measured
     from fishbone.pruning.images import draw, recalibrated
     from fishbone.pruning.masks import density_steps
     from fishbone.pruning.trajectory import follow, score_dampings
@@ -112,31 +236,44 @@ def command(
     work = {"method": method, "params": params.model_dump(), "data": dataset.digest, "model": parent, "seed": seed}
     progress = Checkpoint(checkpoint, work)
     images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed)
-    surgeon = _surgeons(method, params, network, *images(params.curvature_images, "curvature"), seed)
+    gradients, operation = _operations(method, params, network, *images(params.curvature_images, "curvature"), seed)
     recalibrate = functools.partial(recalibrated, inputs=images(params.recalibration_images, "recalibration")[0])
 
     def accuracy(pruned, split: str) -> float:
         return evaluate(pruned, *dataset.split(split))["accuracy"]
 
+    judges = [part[: params.judging_images] for part in dataset.split("validation")]
+
+    def judge(pruned) -> float:
+        return evaluate(pruned, *judges)["accuracy"]
+
     def tune() -> dict[str, float]:
         gammas = [] if method == "magnitude" else params.gammas
-        trial = functools.partial(surgeon, trial=True)
-        return score_dampings(
-            network, gammas, trial, params.tuning_sparsities, lambda net: accuracy(recalibrate(net), "validation")
-        )
+        trial = functools.partial(operation, trial=True)
+        return score_dampings(network, gammas, trial, params.tuning_sparsities, lambda net: judge(recalibrate(net)))
 
     saved = progress.load()
-    scores = saved[1]["notes"] if saved else tune()
-    chosen = {} if method == "magnitude" else {"gamma": float(max(scores, key=scores.get))}
-    metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
-    metrics["dense_test_accuracy"] = accuracy(network, "test")
-    final = surgeon(network, **chosen)
-    steps = density_steps(params.sparsities, params.steps_per_halving)
-    kept, history = follow(
-        final, steps, params.sparsities, lambda net: accuracy(net, "validation"), progress, scores, _print
-    )
+    with measured() as whole:
+        begun = time.perf_counter()
+        scores = saved[1]["notes"] if saved else tune()
+        tuned = time.perf_counter()
+        chosen = {} if method == "magnitude" else {"gamma": float(max(scores, key=scores.get))}
+        final = operation(network, **chosen)
+        metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
+        metrics["dense_test_accuracy"] = accuracy(network, "test")
+        steps = density_steps(params.sparsities, params.steps_per_halving)
+        column = "validation_accuracy_without_recalibration", judge
+        retrain = _retraining(params, dataset, seed)
+        started = time.perf_counter()
+        kept, history = follow(final, steps, params.sparsities, column, progress, scores, _print, retrain)
+    cost = {
+        "tuning_seconds": tuned - begun,
+        "seconds": time.perf_counter() - started,
+        "peak_bytes": whole.get("peak_bytes"),
+        "backward_passes": gradients.backward,
+    }
     for sparsity, pruned in kept.items():
-        final.layout.write(network, pruned.weights)
+        network.load_state_dict(pruned.network)
         whole = recalibrate(network)
         _write(out, sparsity, whole, final.layout.tensors(pruned.mask), description | {"parent": parent})
         metrics |= _counts(sparsity, network, pruned.mask) | {
@@ -146,29 +283,55 @@ def command(
         }
     metrics |= {key: value for key, value in history[0].items() if key.startswith("auxiliary_loss")}
     write_history(out / "history.csv", history)
+    write_json(out / "cost.json", cost if saved is None else dict.fromkeys(cost))  # a resumed run saw only a part
     write_json(out / "metrics.json", metrics)
     progress.remove()
 
 
-def _surgeons(method: Method, params: Params, network, inputs, labels, seed: int):
-    """(network, damping) → surgeon; a trial keeps FishLeg's first curvature throughout."""
+def _operations(method: Method, params: Params, network, inputs, labels, seed: int):
+    """(gradients, (network, damping) → operation); a trial keeps FishLeg's first curvature throughout."""
+    from fishbone.curvature.gradients import Gradients
     from fishbone.curvature.layout import Layout, prunable
     from fishbone.curvature.learning import Learning
+    from fishbone.curvature.likelihoods import Softmax
     from fishbone.pruning.compensation import Solver
-    from fishbone.pruning.methods import estimators
-    from fishbone.pruning.surgeon import Surgeon
+    from fishbone.pruning.methods import METHODS, ONCE, VARIANTS, estimators
+    from fishbone.pruning.operation import Operation, Surgery
 
     layout = Layout.of(network, prunable(network))
-    learning = Learning(**params.fls.model_dump(exclude={"refine_every"}))
-    make = estimators(method, layout, inputs, labels, block=params.obs.block, learning=learning, seed=seed)
+    recipe = (METHODS | VARIANTS)[method]
+    count = round(recipe.share * len(inputs))
+    gradients = Gradients(layout, inputs[:count], params.fisher, Softmax(), labels[:count], seed)
+    fls = params.fls.model_dump()
+    learning = Learning(**fls | {"held_out": round(recipe.share * fls["held_out"])})
+    make = estimators(recipe, gradients, block=params.block, learning=learning, seed=seed)
     solver = Solver(params.solver_iterations, params.solver_tolerance)
-    refine_every = {"fls": params.fls.refine_every, "obs": params.obs.refine_every, "magnitude": 1}[method]
 
-    def surgeon(model, gamma: float = 0.0, trial: bool = False) -> Surgeon:
-        every = len(params.tuning_sparsities) if trial and method == "fls" else refine_every
-        return Surgeon(model, layout, make(gamma, trial), solver, every)
+    def operation(model, gamma: float = 0.0, trial: bool = False) -> Operation:
+        every = 1 if params.retraining else recipe.refine_every
+        if trial and recipe.estimator == "fishleg":
+            every = ONCE
+        surgery = Surgery(recipe.ranking, recipe.compensation, every, solver, scope=params.scope)
+        return Operation(model, layout, make(gamma, trial), surgery)
 
-    return surgeon
+    return gradients, operation
+
+
+def _retraining(params: Params, dataset, seed: int):
+    """(operation, step) → None: trains what is left, or does nothing."""
+    from fishbone.nn.train import Recipe
+    from fishbone.pruning.retraining import retrain
+    from fishbone.seeding import derive
+
+    if params.retraining is None:
+        return lambda operation, step: None
+    recipe = Recipe(**params.retraining.model_dump(), padding=params.padding, flip=params.flip)
+    splits = dataset.split("train"), dataset.split("validation")
+
+    def train_on(operation, step: int) -> None:
+        retrain(operation.model, operation.layout, operation.mask, *splits, recipe, derive(seed, "retraining", step))
+
+    return train_on
 
 
 def _check(params: Params, dataset, description: dict, file: Path) -> None:
@@ -180,6 +343,7 @@ def _check(params: Params, dataset, description: dict, file: Path) -> None:
     for field, value, most in (
         ("curvature_images", params.curvature_images, len(dataset.train)),
         ("recalibration_images", params.recalibration_images, len(dataset.train)),
+        ("judging_images", params.judging_images, len(dataset.validation)),
         ("fls.held_out", params.fls.held_out, params.curvature_images - 1),
     ):
         if value > most:
@@ -203,5 +367,6 @@ def _write(out: Path, sparsity: float, network, masks: dict, description: dict) 
 
 
 def _print(row: dict) -> None:
-    shown = f"step {row['step']}: sparsity {row['sparsity']:.4f}"
-    click.echo(f"{shown}, validation accuracy {row['validation_accuracy_without_recalibration']:.4f} as it stands")
+    judged = {"validation_accuracy_without_recalibration": "accuracy", "validation_loss_without_recalibration": "loss"}
+    shown = [f"validation {name} {row[key]:.4f} as it stands" for key, name in judged.items() if key in row]
+    click.echo(", ".join([f"step {row['step']}: sparsity {row['sparsity']:.4f}", *shown]))

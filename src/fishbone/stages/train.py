@@ -28,7 +28,7 @@ class Params(Block):
     weight_decay: float = Field(description="L2 penalty", ge=0)
     padding: int = Field(description="random crops shift by up to this many pixels; 0: none", ge=0)
     flip: bool = Field(description="mirror images at random")
-    precision: Literal["auto", "bf16", "fp32"] = Field(description="auto: bf16 where the hardware has it")
+    precision: Literal["auto", "bf16", "fp32"] = Field(description="auto: bf16 where it is faster than fp32")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto: the GPU if there is one")
     threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
 

@@ -1,14 +1,15 @@
 """FLS: McGowan et al., "Efficient Model Compression Techniques with FishLeg", arXiv 2412.02328 (2024).
 
-Tested on accuracy on the test split after recalibrating batch norm, alike for all methods; pruned networks are not
-trained again. Everything here comes from one quantity: for each seed, the gap between FLS and a baseline at each
-sparsity, in percentage points.
+Tested on accuracy on the test split after recalibrating batch norm, alike for all methods. Claims of accuracy come from
+one quantity: for each seed, the gap between a method and its reference at each sparsity, in percentage points. Claims
+of cost come from time and memory measured in the same runs.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from fishbone.files import read_json
 from fishbone.report.palette import label
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import Result, Study
@@ -30,6 +31,17 @@ class Test:
     network: str
     quantity: Callable[[Gaps], float | None]
     bound: float = 0.0
+    method: str = "fls"
+
+
+@dataclass(frozen=True)
+class CostTest:
+    """A statement: the ratio of a cost of ``method`` to that of ``baseline`` lies below 1."""
+
+    statement: Statement
+    method: str
+    baseline: str
+    key: str
 
 
 def claims(study: Study, comparable: float) -> Iterator[Claim]:
@@ -40,14 +52,108 @@ def claims(study: Study, comparable: float) -> Iterator[Claim]:
         _headline(0.75, "mfac", EARLIER, "ResNet50", "ImageNet", (62, 41)),
         _gain_at_high_sparsity(),
         *(_comparable(name, comparable) for name in _baselines(study)),
+        _assimilation(comparable),
     ):
         yield from _apply(test, study)
+    yield from _noise(study)
+    for cost_test in COST_TESTS:
+        yield from _apply_cost(cost_test, study)
 
 
 def accuracies(result: Result, prefix: str = PREFIX) -> dict[float, float]:
     """Sparsity → fraction of right answers, by ascending sparsity."""
     metrics = result.content
     return dict(sorted((float(k.removeprefix(prefix)), v) for k, v in metrics.items() if k.startswith(prefix)))
+
+
+def cost(result: Result) -> dict[str, float]:
+    """What the run measured of itself; empty where it was resumed or measured nothing."""
+    path = result.beside("cost.json")
+    measured = read_json(path) if path.exists() else {}
+    return {key: value for key, value in measured.items() if value is not None}
+
+
+def _cost_statement(method: str, baseline: str, key: str, what: str, unit: str, published: str, name: str) -> CostTest:
+    statement = Statement(name, PAPER, what, published, f"{unit}, minus 1, in percent (geometric mean)")
+    return CostTest(statement, method, baseline, key)
+
+
+COST_TESTS = (
+    _cost_statement(
+        "fls-assimilated", "fls-renewed", "seconds",
+        "Refining Q while pruning (progressive assimilation) is cheaper than estimating it again.",
+        "wall time of pruning, refined over re-estimated", "no number in the abstract", "fls-assimilation-is-cheaper",
+    ),
+    _cost_statement(
+        "fls", "obs", "peak_bytes", "FLS needs less memory than OBS.", "peak memory, FLS over OBS",
+        "flexible tensor factorisation saves memory (no number in the abstract)", "fls-memory-below-obs",
+    ),
+    _cost_statement(
+        "fls", "mfac", "peak_bytes", "FLS needs less memory than M-FAC.", "peak memory, FLS over M-FAC",
+        "flexible tensor factorisation saves memory (no number in the abstract)", "fls-memory-below-mfac",
+    ),
+)  # fmt: skip
+
+
+def _assimilation(comparable: float) -> Test:
+    statement = Statement(
+        "fls-assimilation-keeps-accuracy",
+        PAPER,
+        "Refining Q while pruning (progressive assimilation) is as accurate as estimating it again, or less than "
+        f"{comparable * 100:g} percentage points behind.",
+        "no number in the abstract",
+        "test accuracy refined minus re-estimated, mean over sparsities, percentage points",
+    )
+    return Test(
+        statement, "fls-renewed", ("CIFAR-10", "TinyImageNet"), "ResNet18", lambda gaps: fmean(gaps.values()),
+        -100 * comparable, "fls-assimilated",
+    )  # fmt: skip
+
+
+def _noise(study: Study) -> Iterator[Claim]:
+    """What a tenth of the images costs FLS, less what it costs OBS."""
+    statement = Statement(
+        "fls-stands-noise-better",
+        PAPER,
+        "Estimating the inverse directly suffers less from few samples than inverting an estimate.",
+        "“less sensitive to noise” (no number in the abstract)",
+        "test accuracy lost by FLS with a tenth of the curvature images, less what OBS loses, mean over sparsities, "
+        "percentage points",
+    )
+    methods = "fls", "fls-tenth", "obs", "obs-tenth"
+    if not set(methods) <= set(study.names("prune")):
+        yield not_tested(statement, f"This needs {', '.join(methods)}.")
+        return
+    for dataset in study.datasets("prune"):
+        runs = [study.runs("prune", dataset, method) for method in methods]
+        seeds = sorted(set.intersection(*(set(one) for one in runs)))
+        values = {}
+        for seed in seeds:
+            few_fls, few_obs = (_gaps(runs[i + 1][seed], runs[i][seed]) for i in (0, 2))
+            values[seed] = fmean(few_obs.values()) - fmean(few_fls.values())
+        artefacts = [one[seed].artefact for seed in seeds for one in runs]
+        setting = f"{data_setting(study, dataset, ('CIFAR-10', 'TinyImageNet'))}; {_retraining(study)}."
+        yield judge(statement, Evidence(dataset, values, setting, artefacts), "below")
+
+
+def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
+    if not {test.method, test.baseline} <= set(study.names("prune")):
+        yield not_tested(test.statement, f"This needs {test.method} and {test.baseline}.")
+        return
+    for dataset in study.datasets("prune"):
+        one, other = (study.runs("prune", dataset, name) for name in (test.method, test.baseline))
+        spent = {seed: (cost(one[seed]), cost(other[seed])) for seed in sorted(one.keys() & other.keys())}
+        values = {
+            seed: ours[test.key] / theirs[test.key]
+            for seed, (ours, theirs) in spent.items()
+            if ours.get(test.key) and theirs.get(test.key)
+        }
+        if not values:
+            yield not_tested(test.statement, f"No pair of runs on {dataset} measured it.")
+            continue
+        artefacts = [runs[seed].artefact for seed in values for runs in (one, other)]
+        setting = f"{dataset}; measured in one process a run, on a machine that may do other things."
+        yield judge(test.statement, Evidence(dataset, values, setting, artefacts, ratios=True), "below")
 
 
 def _headline(sparsity, baseline, paper, network, data, published: tuple[int, int]) -> Test:
@@ -89,18 +195,19 @@ def _comparable(baseline: str, comparable: float) -> Test:
 
 
 def _baselines(study: Study) -> list[str]:
-    """Every other method of the study, as the paper's second baseline is not known."""
-    return [name for name in study.names("prune") if name != "fls"] or ["obs"]
+    """Every other method of the study that is no variant of FLS, as the paper's second baseline is not known."""
+    found = [name for name in study.names("prune") if name != "fls" and not name.startswith("fls-")]
+    return [name for name in found if name != "obs-tenth"] or ["obs"]
 
 
 def _apply(test: Test, study: Study) -> Iterator[Claim]:
     methods = study.names("prune")
-    if not {"fls", test.baseline} <= set(methods):
+    if not {test.method, test.baseline} <= set(methods):
         found = f"prunes with {', '.join(methods)} only" if methods else "prunes nothing"
-        yield not_tested(test.statement, f"The study {found}; this needs fls and {test.baseline}.")
+        yield not_tested(test.statement, f"The study {found}; this needs {test.method} and {test.baseline}.")
         return
     for dataset in study.datasets("prune"):
-        fls, other = study.runs("prune", dataset, "fls"), study.runs("prune", dataset, test.baseline)
+        fls, other = study.runs("prune", dataset, test.method), study.runs("prune", dataset, test.baseline)
         gaps = {seed: _gaps(fls[seed], other[seed]) for seed in sorted(fls.keys() & other.keys())}
         values = {seed: test.quantity(gap) for seed, gap in gaps.items() if gap}
         if not values or None in values.values():
@@ -112,6 +219,12 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
         yield judge(test.statement, Evidence(dataset, values, setting, artefacts), "above", test.bound)
 
 
+def _retraining(study: Study) -> str:
+    """Whether weights were trained between steps, as part of a sentence."""
+    recipe = study.params.get("prune", {}).get("retraining")
+    return f"{recipe['epochs']} epochs of training after each step" if recipe else "no training after pruning"
+
+
 def _gaps(fls: Result, other: Result) -> Gaps:
     first, second = accuracies(fls), accuracies(other)
     return {sparsity: 100 * (first[sparsity] - second[sparsity]) for sparsity in first if sparsity in second}
@@ -120,4 +233,4 @@ def _gaps(fls: Result, other: Result) -> Gaps:
 def _setting(test: Test, study: Study, dataset: str, run: Result) -> str:
     sparsity = next(key.removeprefix(PREFIX) for key in run.content if key.startswith(PREFIX))
     data, network = data_setting(study, dataset, test.data), network_setting(run, f"{sparsity}.json", test.network)
-    return f"{data}; {network}; batch norm recalibrated, no training after pruning; the paper's protocol is not known."
+    return f"{data}; {network}; batch norm recalibrated, {_retraining(study)}; the paper's protocol is not known."

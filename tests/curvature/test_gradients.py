@@ -1,12 +1,24 @@
 """Gradient rows against dense Jacobians, and what the passes must not touch."""
 
+import pytest
 import torch
 from torch.func import functional_call, jacrev, jvp, vjp
 from torch.nn import functional as F
 
+from fishbone.curvature import gradients as module
+from fishbone.curvature.gradients import Gradients, Remembered
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import fisher_product
-from fishbone.curvature.rows import RememberedRows, empirical_rows, fisher_rows
+from fishbone.curvature.likelihoods import Bernoulli, Gaussian, Softmax
+from fishbone.curvature.statistics import rows
+
+
+def fisher_rows(model, layout, inputs):
+    return rows(model, Gradients(layout, inputs, "exact"))
+
+
+def empirical_rows(model, layout, inputs, labels):
+    return rows(model, Gradients(layout, inputs, "labels", targets=labels))[:, 0]
 
 
 def logits_of(model, layout, inputs):
@@ -22,9 +34,14 @@ def dense_fisher(model, layout, inputs):
     )
 
 
-def test_fisher_rows_make_the_exact_fisher_matrix_of_every_kind_of_layer(mixed):
+@pytest.fixture(params=[1, 64_000_000], ids=["one image at a time", "all at once"])
+def row_bytes(request, monkeypatch):
+    monkeypatch.setattr(module, "ROW_BYTES", request.param)
+
+
+def test_fisher_rows_make_the_exact_fisher_matrix_of_every_kind_of_layer(mixed, row_bytes):
     model, layout, inputs, _ = mixed
-    rows = fisher_rows(model, layout, inputs, batch=3)
+    rows = fisher_rows(model, layout, inputs)
     assert rows.shape == (4, 3, layout.size)
     exact = dense_fisher(model, layout, inputs)
     made = torch.einsum("bkd,bke->de", rows, rows) / 4
@@ -49,7 +66,7 @@ def test_sampled_labels_agree_with_the_exact_product_within_their_error(mixed):
     generator = torch.Generator().manual_seed(1)
     many = inputs[:1].expand(4000, -1, -1, -1)
     sampled = torch.multinomial(model(many).softmax(1).detach(), 1, generator=generator)[:, 0]
-    squares = (empirical_rows(model, layout, many, sampled, batch=1000) @ vector) ** 2
+    squares = (empirical_rows(model, layout, many, sampled) @ vector) ** 2
     exact = ((fisher_rows(model, layout, inputs[:1]) @ vector) ** 2).sum()
     assert abs(squares.mean() - exact) < 4 * squares.std() / len(squares) ** 0.5
 
@@ -70,7 +87,7 @@ def test_hessian_of_softmax_regression_is_the_fisher_matrix_whatever_the_labels(
 
 def test_empirical_rows_are_the_gradients_of_each_image_alone(mixed):
     model, layout, inputs, labels = mixed
-    rows = empirical_rows(model, layout, inputs, labels, batch=3)
+    rows = empirical_rows(model, layout, inputs, labels)
     for image in range(4):
         loss = F.cross_entropy(model(inputs[image : image + 1]), labels[image : image + 1])
         parameters = dict(model.named_parameters())
@@ -108,21 +125,102 @@ def test_a_weight_that_happens_to_be_zero_still_has_curvature(mixed):
     assert empirical_rows(model, layout, inputs, labels)[:, place].abs().max() > 0
 
 
-def test_remembered_rows_are_computed_once_for_the_first_weights_only(mixed):
+def test_remembered_curvature_is_computed_once_for_the_first_weights_only(mixed):
     model, layout, inputs, _ = mixed
     calls = []
 
-    def rows(network):
+    def compute(network):
         calls.append(1)
         return fisher_rows(network, layout, inputs)
 
-    source = RememberedRows(layout, rows)
+    source = Remembered(layout, compute)
     first = source(model)
     assert source(model) is first
     with torch.no_grad():
         model.head.weight += 1
     assert not torch.equal(source(model), first)
     assert len(calls) == 2
+
+
+def test_random_signs_average_to_the_fisher_matrix(mixed):
+    model, layout, inputs, _ = mixed
+    vector = torch.randn(layout.size, dtype=torch.float64)
+    many = Gradients(layout, inputs[:1].expand(4000, -1, -1, -1), "signs")
+    products = (rows(model, many)[:, 0] @ vector) ** 2
+    exact = ((fisher_rows(model, layout, inputs[:1]) @ vector) ** 2).sum()
+    assert abs(products.mean() - exact) < 4 * products.std() / len(products) ** 0.5
+    assert many.backward == 4000
+
+
+def test_signs_of_an_image_do_not_depend_on_its_batch(mixed, monkeypatch):
+    model, layout, inputs, _ = mixed
+    whole = rows(model, Gradients(layout, inputs, "signs", seed=3))
+    monkeypatch.setattr(module, "ROW_BYTES", 1)
+    single = rows(model, Gradients(layout, inputs, "signs", seed=3))
+    torch.testing.assert_close(single, whole, rtol=1e-12, atol=1e-15)
+    assert not torch.equal(rows(model, Gradients(layout, inputs, "signs", seed=4)), single)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "targets"),
+    [
+        (Softmax(), torch.tensor([0, 2])),
+        (Gaussian(0.3), torch.randn(2, 3, dtype=torch.float64)),
+        (Bernoulli(), torch.rand(2, 3, dtype=torch.float64)),
+    ],
+    ids=["softmax", "gaussian", "bernoulli"],
+)
+def test_likelihoods_are_derivatives_of_their_loss(likelihood, targets):
+    outputs = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(likelihood.loss(outputs, targets), outputs)
+    torch.testing.assert_close(likelihood.residual(outputs, targets), gradient, rtol=1e-10, atol=1e-12)
+    for image in range(2):
+        one = targets[image : image + 1]
+        hessian = torch.func.hessian(lambda z, y=one: likelihood.loss(z[None], y))(outputs[image].detach())
+        root = likelihood.root(outputs.detach())[image]
+        torch.testing.assert_close(root @ root.T, hessian, rtol=1e-10, atol=1e-12)
+
+
+def test_a_layer_that_takes_no_part_is_named(mixed):
+    model, _, inputs, _ = mixed
+    model.idle = torch.nn.Linear(2, 2).double()
+    with pytest.raises(ValueError, match=r"idle\.weight"):
+        fisher_rows(model, Layout.of(model, ("stem.weight", "idle.weight")), inputs)
+
+
+def test_inputs_that_do_not_lead_with_images_are_refused_by_name():
+    class Tokens(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = torch.nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.mix(x.flatten(0, 1)).view(len(x), -1)
+
+    model, inputs = Tokens(), torch.randn(3, 5, 4)
+    with pytest.raises(ValueError, match=r"mix.weight: its input \(15, 4\) has not the 3 images first"):
+        rows(model, Gradients(Layout.of(model, ("mix.weight",)), inputs, "signs"))
+
+
+def test_modules_kept_in_eval_mode_stay_so(mixed):
+    model, layout, inputs, _ = mixed
+    model.train()
+    model.norm.eval()
+    fisher_rows(model, layout, inputs)
+    assert model.training
+    assert not model.norm.training
+
+
+def test_tied_and_frozen_weights_and_nothing_to_prune(mixed):
+    model, *_ = mixed
+    model.point.weight.requires_grad_(False)
+    assert "point.weight" not in prunable(model)
+    tied = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(4)))
+    tied[2].weight = tied[1].weight
+    with pytest.raises(ValueError, match="1 and 2 share one weight"):
+        prunable(tied)
+    with pytest.raises(ValueError, match="no Conv2d or Linear layer"):
+        prunable(torch.nn.Linear(3, 3))
 
 
 def test_first_and_last_layer_biases_and_norms_are_not_prunable(mixed):

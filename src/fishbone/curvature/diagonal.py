@@ -1,0 +1,37 @@
+"""The diagonal of the Fisher matrix alone: Optimal Brain Damage (LeCun et al. 1990), Q = 1 / (diag F + gamma)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class Diagonal:
+    """See `fishbone.curvature.protocol.Estimator`.
+
+    Args:
+        size: d.
+        squares: model → diag F, (d,).
+        gamma: damping, in units of F.
+    """
+
+    def __init__(self, size: int, squares: Callable[[nn.Module], Tensor], gamma: float):
+        self.squares, self.gamma = squares, gamma
+        self.support = torch.ones(size, dtype=torch.bool)
+        self.inverse = torch.empty(0)
+
+    def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
+        self.inverse = 1 / (self.squares(model) + self.gamma)
+        return {}
+
+    def product(self, vectors: Tensor) -> Tensor:
+        return vectors * self.inverse.to(vectors.dtype)
+
+    def diagonal(self) -> Tensor:
+        return self.inverse
+
+    def state(self) -> dict[str, Tensor]:
+        return {"inverse": self.inverse}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.inverse = state["inverse"]

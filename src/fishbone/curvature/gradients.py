@@ -1,0 +1,186 @@
+"""Per-image gradients of chosen directions of the outputs, layer by layer and batch by batch.
+
+For an image with outputs z(θ) and direction c the *row* is J^T c, J = dz/dθ. Which directions, says ``kind``:
+
+- ``exact``: the C columns of S, S S^T = H (`fishbone.curvature.likelihoods`): Σ row row^T / images is the Fisher
+  matrix exactly, at C backward passes a batch.
+- ``signs``: S e with random signs e, one backward pass a batch: E row row^T is the same matrix, without sampled
+  labels and with lighter tails than theirs.
+- ``labels``: the gradient of the loss on the data's own labels: the *empirical* Fisher matrix.
+
+The model is in eval mode meanwhile: batch-norm statistics are frozen and images do not mix. A layer's row is the sum
+over positions of (gradient at its output) (patch of its input)^T. Rows are made one layer of one batch at a time, so
+memory does not grow with images x weights.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fishbone.curvature.layout import Layout
+from fishbone.curvature.likelihoods import Likelihood, Softmax
+from fishbone.seeding import torch_generator
+
+Kind = Literal["exact", "signs", "labels"]
+ROW_BYTES = 64_000_000  # of one layer's rows in a batch, for each direction
+
+
+@dataclass
+class LayerGradients:
+    """One layer's part of a batch, a list entry for each call of the layer in the forward pass.
+
+    Attributes:
+        patches: what each output position multiplies, (B, groups, n, positions).
+        deltas: gradient at the output, (B, K, groups, o / groups, positions), K directions.
+    """
+
+    patches: list[Tensor] = field(default_factory=list)
+    deltas: list[Tensor] = field(default_factory=list)
+
+    def rows(self) -> Tensor:
+        """(B, K, o, n)."""
+        calls = zip(self.patches, self.deltas, strict=True)
+        return sum((delta @ patch.mT[:, None]).flatten(2, 3) for patch, delta in calls)
+
+
+@dataclass
+class Gradients:
+    """Gradient rows of ``inputs`` for any state of the network.
+
+    Attributes:
+        layout: the weights.
+        inputs: images (N, …), augmented as in training.
+        kind: see the module's docstring.
+        targets: of ``labels``.
+        seed: of the signs; an image's signs do not depend on the batch it is in.
+        backward: backward passes of one image so far: what the curvature has cost.
+    """
+
+    layout: Layout
+    inputs: Tensor
+    kind: Kind
+    likelihood: Likelihood = field(default_factory=Softmax)
+    targets: Tensor | None = None
+    seed: int = 0
+    backward: int = 0
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batches(self, model: nn.Module, start: int = 0, stop: int | None = None) -> Iterator[list[LayerGradients]]:
+        """The layers' gradients of images ``start`` to ``stop``, as many images at a time as `ROW_BYTES` allows."""
+        stop = len(self) if stop is None else stop
+        largest = max(self.layout.sizes) * self.inputs.element_size()
+        size = max(1, min(100, ROW_BYTES // largest))
+        for first in range(start, stop, size):
+            yield self._batch(model, slice(first, min(first + size, stop)))
+
+    def _batch(self, model: nn.Module, images: slice) -> list[LayerGradients]:
+        modules = [model.get_submodule(name.rpartition(".")[0]) for name in self.layout.names]
+        with _evaluating(model), _recorded(modules) as calls, torch.enable_grad():
+            outputs = model(self.inputs[images]).flatten(1)
+        directions = self._directions(outputs.detach(), images)
+        self.backward += directions.shape[0] * directions.shape[1]
+        names = dict(zip(modules, self.layout.names, strict=True))
+        layers = {module: LayerGradients() for module in modules}
+        for module, x, _ in calls:
+            if len(x) != len(outputs):
+                shape = tuple(x.shape)
+                raise ValueError(f"{names[module]}: its input {shape} has not the {len(outputs)} images first")
+            layers[module].patches.append(_patches(module, x))
+        ends = [output for *_, output in calls]
+        gradients = [
+            torch.autograd.grad(outputs, ends, direction, retain_graph=k + 1 < directions.shape[1], allow_unused=True)
+            for k, direction in enumerate(directions.unbind(1))
+        ]
+        idle = {module for (module, *_), delta in zip(calls, gradients[0], strict=True) if delta is None}
+        unused = [name for module, name in names.items() if module in idle or not layers[module].patches]
+        if unused:
+            raise ValueError(f"calls of these layers take no part in the network's output: {', '.join(unused)}")
+        for (module, *_), *deltas in zip(calls, *gradients, strict=True):
+            layers[module].deltas.append(torch.stack([_by_group(module, delta) for delta in deltas], dim=1))
+        return list(layers.values())
+
+    def _directions(self, outputs: Tensor, images: slice) -> Tensor:
+        """(B, K, C)."""
+        if self.kind == "labels":
+            return self.likelihood.residual(outputs, self.targets[images])[:, None]
+        columns = self.likelihood.root(outputs).mT
+        if self.kind == "exact":
+            return columns
+        generator = torch_generator(self.seed, "signs")
+        signs = torch.randint(0, 2, (len(self), outputs.shape[1]), generator=generator)[images] * 2 - 1
+        return signs.to(outputs)[:, None] @ columns
+
+
+class Remembered:
+    """``compute(model)`` that keeps its first answer, for as long as the same weights are asked for.
+
+    Candidates of a damping search all start from the dense network: its curvature is computed once.
+    """
+
+    def __init__(self, layout: Layout, compute: Callable[[nn.Module], object]):
+        self.layout, self.compute = layout, compute
+        self.weights = self.first = None
+
+    def __call__(self, model: nn.Module):
+        weights = self.layout.read(model)
+        if self.weights is None:
+            self.weights, self.first = weights, self.compute(model)
+        return self.first if torch.equal(weights, self.weights) else self.compute(model)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """In eval mode meanwhile; afterwards every module is in the mode that it was in."""
+    before = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+@contextmanager
+def _recorded(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor, Tensor]]]:
+    """Collect (module, input, output) of every call of ``modules`` meanwhile.
+
+    The network goes on with a copy of the output: an in-place activation would otherwise replace what we recorded.
+    """
+    calls = []
+
+    def record(module, arguments, output):
+        if not output.requires_grad:  # frozen weights: the chain still has to start here
+            output.requires_grad_()
+        calls.append((module, arguments[0].detach(), output))
+        return output.clone()
+
+    handles = [module.register_forward_hook(record) for module in modules]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _patches(module: nn.Module, x: Tensor) -> Tensor:
+    """What each output position multiplies: (B, groups, n, positions)."""
+    if isinstance(module, nn.Linear):
+        return x.reshape(len(x), 1, -1, x.shape[-1]).mT
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    x = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
+    columns = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)
+    return columns.unflatten(1, (module.groups, -1))
+
+
+def _by_group(module: nn.Module, delta: Tensor) -> Tensor:
+    """A gradient at the output as (B, groups, o / groups, positions)."""
+    if isinstance(module, nn.Linear):
+        return delta.reshape(len(delta), 1, -1, delta.shape[-1]).mT
+    return delta.flatten(2).unflatten(1, (module.groups, -1))

@@ -1,0 +1,68 @@
+"""K-FAC and EKFAC: one Kronecker product a layer, from activations and output gradients.
+
+K-FAC (Martens & Grosse 2015; convolutions: Grosse & Martens 2016) takes F ≈ Γ ⊗ Ω, damped here as a whole,
+(Γ ⊗ Ω + gamma I)^-1, which its eigenbases make exact; the usual factored damping is a cheaper approximation of that.
+EKFAC (George et al. 2018, arXiv 1806.03884) keeps the bases and replaces the products of eigenvalues by the rows' mean
+squares along them.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fishbone.curvature.gradients import Gradients
+from fishbone.curvature.kronecker import KroneckerInverse
+from fishbone.curvature.layout import Layout
+from fishbone.curvature.starts import spectral_start
+from fishbone.curvature.statistics import Spectrum, activation_spectra, eigenbasis, factors
+
+
+class Kfac:
+    """See `fishbone.curvature.protocol.Estimator`.
+
+    Args:
+        layout: the weights.
+        spectra: model → one `Spectrum` a layer: `kfac_spectra` or `ekfac_spectra`, remembered or not.
+        gamma: damping, in units of F.
+    """
+
+    def __init__(self, layout: Layout, spectra: Callable[[nn.Module], list[Spectrum]], gamma: float):
+        self.layout, self.spectra, self.gamma = layout, spectra, gamma
+        self.support = torch.ones(layout.size, dtype=torch.bool)
+        self.layers: list[KroneckerInverse] = []
+
+    def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
+        self.layers = [spectral_start(spectrum, self.gamma) for spectrum in self.spectra(model)]
+        return {}
+
+    def product(self, vectors: Tensor) -> Tensor:
+        pairs = zip(self.layers, self.layout.blocks(vectors), strict=True)
+        return self.layout.join([layer.product(block) for layer, block in pairs])
+
+    def diagonal(self) -> Tensor:
+        return self.layout.join([layer.diagonal() for layer in self.layers])
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"{i}/{part}": p for i, layer in enumerate(self.layers) for part, p in enumerate(layer.parameters)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        parts = [[state[f"{i}/{part}"] for part in range(3)] for i in range(len(self.layout.names))]
+        self.layers = [KroneckerInverse(scale, (left, right), "inside") for scale, left, right in parts]
+
+
+def kfac_spectra(model: nn.Module, gradients: Gradients) -> list[Spectrum]:
+    """Eigenbases of Γ and Ω with the products of their eigenvalues."""
+    spectra = []
+    for out, inner in factors(model, gradients, gradients.layout.matrices):
+        bases = eigenbasis(out), eigenbasis(inner)
+        left, right = (
+            ((basis @ moment) * basis).sum(1).clamp(min=0) for basis, moment in zip(bases, (out, inner), strict=True)
+        )
+        spectra.append(Spectrum(bases, torch.outer(left, right)))
+    return spectra
+
+
+def ekfac_spectra(model: nn.Module, gradients: Gradients) -> list[Spectrum]:
+    """The same bases with the rows' mean squares in them."""
+    return activation_spectra(model, gradients, gradients.layout.matrices)

@@ -1,0 +1,75 @@
+"""What the network's outputs mean: the curvature of -log p(y | outputs) and its gradient.
+
+Outputs are (B, C), targets as each class says. With H the Hessian of -log p with respect to one image's outputs,
+the Fisher matrix of the weights is F = mean J^T H J, J the Jacobian of the outputs (Martens, arXiv 1412.1193, §9:
+for these likelihoods the Fisher and the Gauss-Newton matrix are one). ``root`` gives S with S S^T = H, so that no
+label needs to be sampled.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Likelihood(Protocol):
+    def root(self, outputs: Tensor) -> Tensor:
+        """(B, C) → S, (B, C, C)."""
+
+    def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Gradient of -log p(targets | outputs) with respect to the outputs, (B, C)."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """-log p(targets | outputs) in nats but for a constant, summed over the batch."""
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Classes by their logits; targets (B,) int64. H = diag p - p p^T, S = diag √p - p √p^T."""
+
+    def root(self, outputs: Tensor) -> Tensor:
+        p = outputs.softmax(1)
+        root = p.sqrt()
+        return torch.diag_embed(root) - p[:, :, None] * root[:, None, :]
+
+    def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.softmax(1) - F.one_hot(targets, outputs.shape[1])
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, reduction="sum")
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Real outputs with this variance; targets as the outputs. H = I / variance."""
+
+    variance: float = 1.0
+
+    def root(self, outputs: Tensor) -> Tensor:
+        return torch.diag_embed(torch.full_like(outputs, self.variance**-0.5))
+
+    def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets.reshape(outputs.shape)) / self.variance
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return 0.5 * (self.residual(outputs, targets) ** 2).sum() * self.variance
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Independent yes-no outputs by their logits; targets in [0, 1]. H = diag p (1 - p)."""
+
+    def root(self, outputs: Tensor) -> Tensor:
+        p = outputs.sigmoid()
+        return torch.diag_embed((p * (1 - p)).sqrt())
+
+    def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.sigmoid() - targets.reshape(outputs.shape)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(outputs, targets.reshape(outputs.shape), reduction="sum")
+
+
+LIKELIHOODS: dict[str, Likelihood] = {"softmax": Softmax(), "gaussian": Gaussian(), "bernoulli": Bernoulli()}

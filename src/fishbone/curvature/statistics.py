@@ -1,0 +1,128 @@
+"""What one or two passes over gradient rows tell of each layer: second moments, in given bases or along modes.
+
+Everything is a sum over images, so memory is that of the result and of one batch of one layer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fishbone.curvature.gradients import Gradients, LayerGradients
+from fishbone.curvature.kronecker import along_modes
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One layer's Fisher matrix in Kronecker eigenbases.
+
+    Attributes:
+        bases: orthogonal, rows are eigenvectors: (o, o) and (n, n), or (o, o), (i, i) and (k, k).
+        squares: (o, n), mean square of the rows along each product of eigenvectors.
+    """
+
+    bases: tuple[Tensor, ...]
+    squares: Tensor
+
+
+def row_spectra(
+    model: nn.Module, gradients: Gradients, modes: Sequence[Sequence[int]], start: int = 0
+) -> list[Spectrum]:
+    """In the eigenbases of the rows' own second moments along each mode: two passes.
+
+    Args:
+        modes: each layer's modes, (o, n) or (o, i, k).
+        start: the images before it are left out.
+    """
+    moments = [[0.0] * len(shape) for shape in modes]
+    for layers in gradients.batches(model, start):
+        for layer, shape, sums in zip(layers, modes, moments, strict=True):
+            rows = layer.rows().flatten(0, 1).unflatten(-1, shape[1:])
+            for mode in range(len(shape)):
+                flat = rows.movedim(mode + 1, 0).flatten(1)
+                sums[mode] = sums[mode] + flat @ flat.T
+    bases = [tuple(eigenbasis(moment) for moment in sums) for sums in moments]
+    return in_bases(model, gradients, bases, start)
+
+
+def activation_spectra(
+    model: nn.Module, gradients: Gradients, modes: Sequence[Sequence[int]], start: int = 0
+) -> list[Spectrum]:
+    """In K-FAC's eigenbases, of activations and output gradients (EKFAC, George et al. 2018): two passes.
+
+    All images weigh alike in the activations, while a few that the network is unsure of make up the rows' moments:
+    where images are few or the network fits nearly all of them, these bases are the better ones.
+    """
+    found = factors(model, gradients, modes, start)
+    bases = [tuple(eigenbasis(moment) for moment in moments) for moments in found]
+    return in_bases(model, gradients, bases, start)
+
+
+def in_bases(model: nn.Module, gradients: Gradients, bases: Sequence[tuple[Tensor, ...]], start: int) -> list[Spectrum]:
+    """Each layer's mean squares in given orthogonal bases: one pass."""
+    sums = [0.0] * len(bases)
+    for layers in gradients.batches(model, start):
+        for index, (layer, basis) in enumerate(zip(layers, bases, strict=True)):
+            sums[index] = sums[index] + (along_modes(basis, layer.rows()) ** 2).sum((0, 1))
+    images = len(gradients) - start
+    return [Spectrum(basis, total / images) for basis, total in zip(bases, sums, strict=True)]
+
+
+def factors(
+    model: nn.Module, gradients: Gradients, modes: Sequence[Sequence[int]], start: int = 0
+) -> list[tuple[Tensor, ...]]:
+    """K-FAC's factors of each layer: Γ (o, o) and Ω (n, n), F ≈ Γ ⊗ Ω (Martens & Grosse, arXiv 1503.05671).
+
+    Convolutions as in Grosse & Martens (arXiv 1602.01407): Ω sums over positions and Γ averages over them. For modes
+    (o, i, k) Ω's partial traces stand in its place: (i, i) summed over kernel positions and (k, k) summed over inputs.
+    Groups and several calls are summed alike, so a grouped layer's Γ couples outputs of one group only.
+    """
+    sums = [[0.0] * len(shape) for shape in modes]
+    for layers in gradients.batches(model, start):
+        for layer, shape, total in zip(layers, modes, sums, strict=True):
+            for mode, moment in enumerate((_outputs(layer), *_inputs(layer, shape[1:]))):
+                total[mode] = total[mode] + moment
+    images = len(gradients) - start
+    return [tuple(moment / images for moment in total) for total in sums]
+
+
+def squares(model: nn.Module, gradients: Gradients, start: int = 0) -> Tensor:
+    """diag F, (d,); the images before ``start`` are left out."""
+    sums = [0.0] * len(gradients.layout.names)
+    for layers in gradients.batches(model, start):
+        for index, layer in enumerate(layers):
+            sums[index] = sums[index] + (layer.rows() ** 2).sum((0, 1))
+    return gradients.layout.join([total / (len(gradients) - start) for total in sums])
+
+
+def rows(model: nn.Module, gradients: Gradients) -> Tensor:
+    """All rows, (images, K, d): for estimators that need them at once."""
+    parts = [gradients.layout.join([layer.rows() for layer in layers]) for layers in gradients.batches(model)]
+    return torch.cat(parts)
+
+
+def eigenbasis(moment: Tensor) -> Tensor:
+    """Eigenvectors of a symmetric matrix as rows; the decomposition is in float64."""
+    return torch.linalg.eigh(moment.double()).eigenvectors.mT.to(moment.dtype).contiguous()
+
+
+def _outputs(layer: LayerGradients) -> Tensor:
+    """Σ over images, directions and calls of the mean over positions of delta delta^T, block-diagonal over groups."""
+    total = 0.0
+    for delta in layer.deltas:
+        by_group = delta.movedim(2, 0).movedim(3, 1).flatten(2)  # (groups, o / groups, B K positions)
+        total = total + torch.block_diag(*(by_group @ by_group.mT / delta.shape[-1]))
+    return total
+
+
+def _inputs(layer: LayerGradients, shape: Sequence[int]) -> list[Tensor]:
+    """Σ over images and calls of Σ over positions of patch patch^T along each of the input modes, mean over groups."""
+    totals = [0.0] * len(shape)
+    for patch in layer.patches:
+        groups = patch.shape[1]
+        by_mode = patch.unflatten(2, shape)  # (B, groups, *shape, positions)
+        for mode in range(len(shape)):
+            flat = by_mode.movedim(2 + mode, 0).flatten(1)
+            totals[mode] = totals[mode] + flat @ flat.T / groups
+    return totals

@@ -1,0 +1,107 @@
+"""Pruning step by step: rank, remove, compensate, refine the curvature, again; no weight is retrained here.
+
+An *anchor* is the network at which Q was last refined. With ``anchored`` compensation every step solves jointly for
+all weights that are gone, starting from the anchor: with Q of the whole network this is the exact down-date
+(F_RR + gamma)^-1 = Q_RR - Q_RP Q_PP^-1 Q_PR that plain re-use of Q_RR would miss.
+Weights outside the estimator's support are already out of its Q and stay out of the solve. The ranking takes diag Q as
+it stands: without the down-date, unless the estimator is refined before every step.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fishbone.curvature.layout import Layout
+from fishbone.curvature.protocol import Estimator
+from fishbone.pruning.compensation import Compensation, Solver, compensate, independent
+from fishbone.pruning.masks import keep, saliency
+from fishbone.pruning.patterns import UNSTRUCTURED, Pattern
+
+
+@dataclass(frozen=True)
+class Surgery:
+    """What a step does with the curvature; the same choices for every estimator.
+
+    Attributes:
+        ranking: ``saliency`` θ² / (2 diag Q), or ``magnitude``.
+        compensation: of the other weights: ``none``; ``independent``, the sum of every removed weight's own update, as
+            WoodFisher, oBERT and M-FAC publish it; ``joint``, solved for all weights that the step removes;
+            ``anchored``, solved for all weights removed since Q was fitted, from the weights it was fitted at.
+        refine_every: steps from one refinement of the estimator, and so from one anchor, to the next.
+        solver: of the joint compensations.
+        pattern: which weights go together.
+        scope: ``global`` ranks over all layers; ``layer`` takes the same sparsity in each.
+    """
+
+    ranking: Literal["saliency", "magnitude"]
+    compensation: Literal["none", "independent", "joint", "anchored"]
+    refine_every: int
+    solver: Solver
+    pattern: Pattern = UNSTRUCTURED
+    scope: Literal["global", "layer"] = "global"
+
+
+class Operation:
+    """Prunes ``model`` in place, step by step.
+
+    Args:
+        model: the trained network; only the layout's weights change.
+        layout: the weights that may go.
+        estimator: the inverse Fisher matrix.
+        surgery: what to do with it.
+    """
+
+    def __init__(self, model: nn.Module, layout: Layout, estimator: Estimator, surgery: Surgery):
+        self.model, self.layout, self.estimator, self.surgery = model, layout, estimator, surgery
+        self.steps = 0
+        self.mask = torch.ones(layout.size, dtype=torch.bool)
+        self.anchor = layout.read(model)
+
+    def prune(self, sparsity: float) -> dict[str, float]:
+        """One step: afterwards the pattern's count of weights for this sparsity is zero. Returns the step's log."""
+        log = {}
+        if self.steps % self.surgery.refine_every == 0:
+            self.anchor = self.layout.read(self.model)
+            log = self.estimator.refine(self.model, self.mask, self.steps)
+        present, diagonal = self.layout.read(self.model), self.estimator.diagonal()
+        scores = present.abs() if self.surgery.ranking == "magnitude" else saliency(present, diagonal)
+        before = self.mask
+        self.mask = keep(scores, before, sparsity, self.layout, self.surgery.pattern, self.surgery.scope)
+        change = self._compensate(present, diagonal, before)
+        self.layout.write(self.model, torch.where(self.mask, change.weights, 0))
+        self.steps += 1
+        return {"predicted_loss": change.loss, "residual": change.residual, **log}
+
+    def _compensate(self, present: Tensor, diagonal: Tensor, before: Tensor) -> Compensation:
+        product, kind = self.estimator.product, self.surgery.compensation
+        if kind == "anchored":
+            removed = self.estimator.support & ~self.mask
+            return compensate(product, diagonal, self.anchor, removed, self.surgery.solver)
+        removed = before & ~self.mask
+        if kind == "joint":
+            return compensate(product, diagonal, present, removed, self.surgery.solver)
+        return independent(product, diagonal, present, removed, update=kind == "independent")
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """The mask in the layers' own shapes, by name of the weight."""
+        return self.layout.tensors(self.mask)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything beside the arguments; `restore` takes it up."""
+        own = {"mask": self.mask, "anchor": self.anchor, "steps": torch.tensor(self.steps)}
+        estimator = {f"estimator/{name}": value for name, value in self.estimator.state().items()}
+        network = {f"network/{name}": value for name, value in self.model.state_dict().items()}
+        return own | estimator | network
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.mask, self.anchor = state["mask"], state["anchor"]
+        self.steps = int(state["steps"])
+        self.model.load_state_dict(_under("network/", state))
+        self.estimator.restore(_under("estimator/", state))
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,81 @@
+"""Which weights are removed together: alone, in blocks, N of M, or whole output channels."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fishbone.curvature.layout import Layout
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Attributes:
+    kind: ``unstructured``; ``block``: ``size`` consecutive weights of an output go together; ``n_of_m``: of every
+        ``size`` inputs to an output (at one kernel position) at least ``kept`` stay; ``channels``: all weights of
+        an output.
+    size: of a block, or M.
+    kept: N.
+    """
+
+    kind: Literal["unstructured", "block", "n_of_m", "channels"]
+    size: int = 1
+    kept: int = 0
+
+
+UNSTRUCTURED = Pattern("unstructured")
+
+
+def parse_pattern(text: str) -> Pattern:
+    """``unstructured``, ``channels``, ``block-4`` or ``2:4``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text in ("unstructured", "channels"):
+        return Pattern(text)
+    if found := re.fullmatch(r"block-([1-9]\d*)", text):
+        return Pattern("block", int(found[1]))
+    if (found := re.fullmatch(r"([1-9]\d*):([1-9]\d*)", text)) and int(found[1]) < int(found[2]):
+        return Pattern("n_of_m", int(found[2]), int(found[1]))
+    raise ValueError(f"unknown pattern {text!r}: give unstructured, channels, block-SIZE or N:M with N < M")
+
+
+def check(layout: Layout, pattern: Pattern, sparsity: float) -> None:
+    """Whether the pattern can have this sparsity in these layers, before any work.
+
+    Raises:
+        ValueError: it cannot; says why.
+    """
+    most = 1 - pattern.kept / pattern.size
+    if pattern.kind == "n_of_m" and sparsity > most:
+        raise ValueError(f"{pattern.kept}:{pattern.size} goes to sparsity {most}, not to {sparsity}")
+    groups(layout, pattern)
+
+
+def groups(layout: Layout, pattern: Pattern) -> Tensor:
+    """(d,) int64: the group of each weight, numbered from 0 in the order of the layout.
+
+    Raises:
+        ValueError: N of M does not divide a layer's inputs; the layer is named.
+    """
+    if pattern.kind == "unstructured":
+        return torch.arange(layout.size)
+    parts, first = [], 0
+    for name, shape, (outputs, inputs) in zip(layout.names, layout.shapes, layout.matrices, strict=True):
+        if pattern.kind == "n_of_m":
+            if shape[1] % pattern.size:
+                raise ValueError(f"{name} has {shape[1]} inputs, which {pattern.size} does not divide")
+            positions = inputs // shape[1]
+            group = torch.arange(outputs)[:, None, None] * (shape[1] // pattern.size)
+            group = group + torch.arange(shape[1])[:, None] // pattern.size
+            own = (group * positions + torch.arange(positions)).flatten()
+        else:
+            size = inputs if pattern.kind == "channels" else pattern.size
+            each = -(-inputs // size)
+            own = (torch.arange(outputs)[:, None] * each + torch.arange(inputs) // size).flatten()
+        parts.append(own + first)
+        first += int(own.max()) + 1
+    return torch.cat(parts)
