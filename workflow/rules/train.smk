@@ -31,6 +31,8 @@ rule train:
         block=job_params("train", config["train"]),
         checkpoint="checkpoints/{study}/train/{dataset}/seed{seed}.safetensors",
         out=subpath(output.model, parent=True),
+    # glibc otherwise gives every large tensor's pages back: fetching them again took a fifth of a training step.
     shell:
-        "python -m fishbone train --data {input.data} --seed {wildcards.seed} --params {params.block:q}"
+        "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184"
+        " python -m fishbone train --data {input.data} --seed {wildcards.seed} --params {params.block:q}"
         " --checkpoint {params.checkpoint} --out {params.out} > {log} 2>&1"
