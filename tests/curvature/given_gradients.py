@@ -1,7 +1,8 @@
-"""Gradients whose rows are given."""
+"""Gradients whose rows are given, and an estimator's product over all parts."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fishbone.curvature.layout import Layout
@@ -11,10 +12,12 @@ from fishbone.curvature.layout import Layout
 class GivenLayer:
     given: Tensor
     deltas: tuple = ()
-    patches: tuple = ()
+
+    def patches(self) -> tuple:
+        return ()
 
     def rows(self) -> Tensor:
-        return self.given
+        return self.given.clone()
 
 
 @dataclass
@@ -37,3 +40,9 @@ class GivenGradients:
         for first in range(start, stop, self.size):
             blocks = self.layout.blocks(self.source[first : min(first + self.size, stop)])
             yield [GivenLayer(block) for block in blocks]
+
+
+def applied(estimator, vectors: Tensor) -> Tensor:
+    """Q v for (…, d)."""
+    split = enumerate(vectors.split(estimator.parts, dim=-1))
+    return torch.cat([estimator.product(own, part) for part, own in split], dim=-1)

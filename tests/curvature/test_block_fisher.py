@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from given_gradients import GivenGradients
+from given_gradients import GivenGradients, applied
 
 from fishbone.curvature.block_fisher import BlockFisher, block_matrices, inverse_blocks
 from fishbone.curvature.layout import Layout
@@ -47,11 +47,11 @@ def dense(rows) -> torch.Tensor:
 
 def test_blocks_do_not_cross_layers_and_equal_dense_inverses(rows):
     estimator = refined(rows)
-    product = estimator.product(torch.eye(15, dtype=rows.dtype))
+    product = applied(estimator, torch.eye(15, dtype=rows.dtype))
     torch.testing.assert_close(product, dense(rows), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(estimator.diagonal(), dense(rows).diagonal(), rtol=1e-10, atol=0)
     one = torch.randn(15, dtype=rows.dtype)
-    torch.testing.assert_close(estimator.product(one), dense(rows) @ one, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(applied(estimator, one), dense(rows) @ one, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("gamma", [1e-3, 1e-5, 1e-7])
@@ -81,7 +81,7 @@ def test_order_of_images_does_not_matter_and_diagonal_is_bounded(rows):
 def test_removed_weights_are_taken_out_before_inverting(rows):
     mask = torch.arange(15) % 3 != 0
     estimator = refined(rows, mask)
-    product = estimator.product(torch.eye(15, dtype=rows.dtype))
+    product = applied(estimator, torch.eye(15, dtype=rows.dtype))
     expected = dense(rows * mask)
     torch.testing.assert_close(product, expected, rtol=1e-10, atol=1e-12)
     alone = torch.linalg.inv((rows.T @ rows / IMAGES)[1:3, 1:3] + GAMMA * torch.eye(2, dtype=rows.dtype))
@@ -93,4 +93,4 @@ def test_a_restored_estimator_gives_the_same_bits(rows):
     first, second = refined(rows), made(rows)
     second.restore(first.state())
     vector = torch.randn(15, dtype=rows.dtype)
-    assert torch.equal(first.product(vector), second.product(vector))
+    assert torch.equal(applied(first, vector), applied(second, vector))

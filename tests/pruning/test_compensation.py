@@ -19,7 +19,7 @@ def problem():
 
 
 def remove(inverse, weights, removed):
-    return compensate(lambda v: v @ inverse, inverse.diagonal(), weights, removed, EXACT)
+    return compensate(lambda v, part: v @ inverse, [len(weights)], inverse.diagonal(), weights, removed, EXACT)
 
 
 def test_one_weight_costs_what_the_saliency_says(problem):
@@ -85,7 +85,7 @@ def test_weights_removed_before_stay_zero_and_take_part(problem):
 def test_diagonal_curvature_moves_no_other_weight(problem):
     _, weights = problem
     diagonal, removed = torch.rand(D, dtype=torch.float64) + 0.1, torch.arange(D) % 2 == 0
-    result = compensate(lambda v: v * diagonal, diagonal, weights, removed, EXACT)
+    result = compensate(lambda v, part: v * diagonal, [len(diagonal)], diagonal, weights, removed, EXACT)
     assert torch.equal(result.weights, torch.where(removed, 0, weights))
     assert result.loss == pytest.approx((weights**2 / (2 * diagonal))[removed].sum().item())
 
@@ -100,7 +100,27 @@ def test_nothing_removed_changes_no_bit(problem):
 def test_solver_stops_where_it_is_told(problem):
     matrix, weights = problem
     inverse, removed = torch.linalg.inv(matrix), torch.arange(D) % 2 == 0
-    rough = compensate(lambda v: v @ inverse, inverse.diagonal(), weights, removed, Solver(2, 1e-13))
-    fine = compensate(lambda v: v @ inverse, inverse.diagonal(), weights, removed, Solver(200, 1e-2))
+    rough = compensate(lambda v, part: v @ inverse, [D], inverse.diagonal(), weights, removed, Solver(2, 1e-13))
+    fine = compensate(lambda v, part: v @ inverse, [D], inverse.diagonal(), weights, removed, Solver(200, 1e-2))
     assert rough.residual > 1e-13
     assert fine.residual <= 1e-2
+
+
+def test_parts_that_are_not_coupled_are_solved_on_their_own(problem):
+    matrix, weights = problem
+    inverse = torch.linalg.inv(torch.block_diag(matrix[:5, :5], matrix[5:, 5:]))
+    removed = torch.arange(D) % 3 == 0
+    blocks = [inverse[:5, :5], inverse[5:, 5:]]
+    split = compensate(lambda v, part: v @ blocks[part], [5, D - 5], inverse.diagonal(), weights, removed, EXACT)
+    whole = remove(inverse, weights, removed)
+    torch.testing.assert_close(split.weights, whole.weights, rtol=1e-9, atol=1e-9)
+    assert split.loss == pytest.approx(whole.loss, rel=1e-9)
+
+
+def test_parts_without_removed_weights_stay_bit_for_bit(problem):
+    matrix, weights = problem
+    blocks = [torch.linalg.inv(matrix[:5, :5]), torch.full((D - 5, D - 5), torch.nan, dtype=torch.float64)]
+    diagonal = torch.cat([blocks[0].diagonal(), blocks[1].diagonal()])
+    result = compensate(lambda v, part: v @ blocks[part], [5, D - 5], diagonal, weights, torch.arange(D) == 2, EXACT)
+    assert torch.equal(result.weights[5:], weights[5:])
+    assert result.weights[2] == 0 and result.residual < 1e-12

@@ -8,10 +8,11 @@ weights already removed are set to zero, by an explicit mask, so that each block
 weights R. Memory d x B.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout
@@ -28,24 +29,27 @@ class BlockFisher:
     """
 
     def __init__(self, layout: Layout, matrices: Callable[[nn.Module], Tensor], gamma: float, block: int):
-        self.layout, self.matrices, self.gamma = layout, matrices, gamma
-        self.places = places(layout.sizes, block)
+        self.matrices, self.gamma, self.block = matrices, gamma, block
+        self.parts, self.counts = layout.sizes, counts(layout.sizes, block)
         self.support = torch.ones(layout.size, dtype=torch.bool)
         self.inverse = torch.empty(0)
 
     def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
         self.support = mask.clone()
         self.inverse = torch.empty(0)  # so that old and new are never held together
-        self.inverse = inverse_blocks(self.matrices(model), self.gamma, _gather(mask, self.places))
+        active = torch.cat([in_blocks(part, self.block) for part in mask.split(self.parts)])
+        self.inverse = inverse_blocks(self.matrices(model), self.gamma, active)
         return {}
 
-    def product(self, vectors: Tensor) -> Tensor:
-        parts = _gather(vectors, self.places).movedim(-2, 0)  # (blocks, …, B)
-        flat = parts.flatten(1, -2) if parts.dim() > 2 else parts[:, None]
-        return self._scatter((flat @ self.inverse.to(vectors.dtype)).reshape(parts.shape).movedim(0, -2))
+    def product(self, vectors: Tensor, part: int) -> Tensor:
+        blocks = in_blocks(vectors, self.block).movedim(-2, 0)  # (blocks, …, B)
+        flat = blocks.flatten(1, -2) if blocks.dim() > 2 else blocks[:, None]
+        inverse = self.inverse.split(self.counts)[part].to(vectors.dtype)
+        return (flat @ inverse).reshape(blocks.shape).movedim(0, -2).flatten(-2)[..., : self.parts[part]]
 
     def diagonal(self) -> Tensor:
-        return self._scatter(self.inverse.diagonal(dim1=1, dim2=2))
+        blocks = self.inverse.diagonal(dim1=1, dim2=2).split(self.counts)
+        return torch.cat([own.flatten()[:size] for own, size in zip(blocks, self.parts, strict=True)])
 
     def state(self) -> dict[str, Tensor]:
         return {"inverse": self.inverse, "support": self.support}
@@ -53,19 +57,15 @@ class BlockFisher:
     def restore(self, state: dict[str, Tensor]) -> None:
         self.inverse, self.support = state["inverse"], state["support"]
 
-    def _scatter(self, parts: Tensor) -> Tensor:
-        """(…, blocks, B) → (…, d)."""
-        return parts.flatten(-2)[..., (self.places < self.layout.size).flatten()]
-
 
 def block_matrices(model: nn.Module, gradients: Gradients, block: int) -> Tensor:
     """1/N Σ g g^T of every block, (blocks, B, B), from one pass over the images."""
-    layout, positions = gradients.layout, places(gradients.layout.sizes, block)
-    total = gradients.inputs.new_zeros(len(positions), block, block)
+    numbers = counts(gradients.layout.sizes, block)
+    total = gradients.inputs.new_zeros(sum(numbers), block, block)
     for layers in gradients.batches(model):
-        rows = layout.join([layer.rows() for layer in layers]).flatten(0, 1)
-        parts = _gather(rows, positions).movedim(0, 2)  # (blocks, B, images)
-        total.baddbmm_(parts, parts.mT)
+        for layer, own in zip(layers, total.split(numbers), strict=True):
+            rows = in_blocks(layer.rows().flatten(0, 1).flatten(1), block).movedim(0, 2)  # (blocks, B, images)
+            own.baddbmm_(rows, rows.mT)
     return total.div_(len(gradients))
 
 
@@ -83,18 +83,11 @@ def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor, chunk: int = 40
     return inverses
 
 
-def _gather(vectors: Tensor, positions: Tensor) -> Tensor:
-    """(…, d) → (…, blocks, B), zeros where a tensor's last block is short."""
-    padded = torch.cat([vectors, vectors.new_zeros(*vectors.shape[:-1], 1)], dim=-1)
-    return padded[..., positions]
+def in_blocks(vectors: Tensor, block: int) -> Tensor:
+    """One layer's (…, size) → (…, blocks, B), zeros where the last block is short."""
+    return F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
 
 
-def places(sizes: list[int], block: int) -> Tensor:
-    """(blocks, B) positions in the vector; the position d marks padding."""
-    total, start, rows = sum(sizes), 0, []
-    for size in sizes:
-        padded = torch.full((-(-size // block) * block,), total)
-        padded[:size] = torch.arange(start, start + size)
-        rows.append(padded.view(-1, block))
-        start += size
-    return torch.cat(rows)
+def counts(sizes: Sequence[int], block: int) -> list[int]:
+    """Blocks in each layer."""
+    return [-(-size // block) for size in sizes]

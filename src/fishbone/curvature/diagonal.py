@@ -18,13 +18,14 @@ class Diagonal:
     def __init__(self, size: int, squares: Callable[[nn.Module], Tensor], gamma: float):
         self.squares, self.gamma = squares, gamma
         self.support = torch.ones(size, dtype=torch.bool)
+        self.parts = [size]
         self.inverse = torch.empty(0)
 
     def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
         self.inverse = 1 / (self.squares(model) + self.gamma)
         return {}
 
-    def product(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor, part: int) -> Tensor:
         return vectors * self.inverse.to(vectors.dtype)
 
     def diagonal(self) -> Tensor:

@@ -8,6 +8,7 @@ those of gradient rows (`fishbone.curvature.gradients`), layer by layer: Q is bl
 layers would only add noise. Each layer's Q is one `KroneckerInverse`.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -52,6 +53,7 @@ class FishLeg:
         self.layout, self.gradients, self.statistics = layout, gradients, statistics
         self.gamma, self.learning, self.seed = gamma, learning, seed
         self.support = torch.ones(layout.size, dtype=torch.bool)
+        self.parts = layout.sizes
         self.layers: list[KroneckerInverse] = []
         self.optimiser: torch.optim.Adam | None = None
 
@@ -66,9 +68,9 @@ class FishLeg:
         start = end = self._judge(model, masks, step) if judged else []
         if steps:
             before = [layer.detached() for layer in self.layers]
-            generator = torch_generator(self.seed, "auxiliary directions", step)
+            draws = functools.partial(torch_generator, self.seed, "auxiliary directions", step)
             batches = _endless(model, self.gradients, self.learning)
-            learn(self.layers, self.optimiser, batches, masks, self.gamma, self.learning, steps, generator)
+            learn(self.layers, self.optimiser, batches, masks, self.gamma, self.learning, steps, draws)
             end = self._judge(model, masks, step) if judged else []
             self._put_back(before, start, end)
         scale = self.gamma / self.support.sum().item()
@@ -79,9 +81,8 @@ class FishLeg:
         } if judged else {}  # fmt: skip
 
     @torch.no_grad()
-    def product(self, vectors: Tensor) -> Tensor:
-        pairs = zip(self.layers, self.layout.blocks(vectors), strict=True)
-        return self.layout.join([layer.product(block) for layer, block in pairs])
+    def product(self, vectors: Tensor, part: int) -> Tensor:
+        return self.layers[part].product(vectors.unflatten(-1, self.layout.matrices[part])).flatten(-2)
 
     @torch.no_grad()
     def diagonal(self) -> Tensor:

@@ -9,10 +9,11 @@ For an image with outputs z(θ) and direction c the *row* is J^T c, J = dz/dθ. 
 - ``labels``: the gradient of the loss on the data's own labels: the *empirical* Fisher matrix.
 
 The model is in eval mode meanwhile: batch-norm statistics are frozen and images do not mix. A layer's row is the sum
-over positions of (gradient at its output) (patch of its input)^T. Rows are made one layer of one batch at a time, so
-memory does not grow with images x weights.
+over positions of (gradient at its output) (patch of its input)^T. Patches and rows are made for one layer of one batch
+at a time, when asked for, so memory grows neither with images x weights nor with all layers' patches.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from fishbone.curvature.likelihoods import Likelihood, Softmax
 from fishbone.seeding import torch_generator
 
 Kind = Literal["exact", "signs", "labels"]
-ROW_BYTES = 64_000_000  # of one layer's rows in a batch, for each direction
+ROW_BYTES = 24_000_000  # of the widest layer's rows in a batch, for each direction
 
 
 @dataclass
@@ -35,17 +36,23 @@ class LayerGradients:
     """One layer's part of a batch, a list entry for each call of the layer in the forward pass.
 
     Attributes:
-        patches: what each output position multiplies, (B, groups, n, positions).
+        module: the layer.
+        inputs: as given to it, (B, …).
         deltas: gradient at the output, (B, K, groups, o / groups, positions), K directions.
     """
 
-    patches: list[Tensor] = field(default_factory=list)
+    module: nn.Module
+    inputs: list[Tensor] = field(default_factory=list)
     deltas: list[Tensor] = field(default_factory=list)
+
+    def patches(self) -> Iterator[Tensor]:
+        """What each output position multiplies, (B, groups, n, positions), made anew each time."""
+        return (_patches(self.module, x) for x in self.inputs)
 
     def rows(self) -> Tensor:
         """(B, K, o, n)."""
-        calls = zip(self.patches, self.deltas, strict=True)
-        return sum((delta @ patch.mT[:, None]).flatten(2, 3) for patch, delta in calls)
+        calls = zip(self.patches(), self.deltas, strict=True)
+        return functools.reduce(torch.add, ((delta @ patch.mT[:, None]).flatten(2, 3) for patch, delta in calls))
 
 
 @dataclass
@@ -87,19 +94,19 @@ class Gradients:
         directions = self._directions(outputs.detach(), images)
         self.backward += directions.shape[0] * directions.shape[1]
         names = dict(zip(modules, self.layout.names, strict=True))
-        layers = {module: LayerGradients() for module in modules}
+        layers = {module: LayerGradients(module) for module in modules}
         for module, x, _ in calls:
             if len(x) != len(outputs):
                 shape = tuple(x.shape)
                 raise ValueError(f"{names[module]}: its input {shape} has not the {len(outputs)} images first")
-            layers[module].patches.append(_patches(module, x))
+            layers[module].inputs.append(x)
         ends = [output for *_, output in calls]
         gradients = [
             torch.autograd.grad(outputs, ends, direction, retain_graph=k + 1 < directions.shape[1], allow_unused=True)
             for k, direction in enumerate(directions.unbind(1))
         ]
         idle = {module for (module, *_), delta in zip(calls, gradients[0], strict=True) if delta is None}
-        unused = [name for module, name in names.items() if module in idle or not layers[module].patches]
+        unused = [name for module, name in names.items() if module in idle or not layers[module].inputs]
         if unused:
             raise ValueError(f"calls of these layers take no part in the network's output: {', '.join(unused)}")
         for (module, *_), *deltas in zip(calls, *gradients, strict=True):
@@ -129,10 +136,10 @@ class Remembered:
         self.weights = self.first = None
 
     def __call__(self, model: nn.Module):
-        weights = self.layout.read(model)
+        weights = self.layout.digest(model)
         if self.weights is None:
             self.weights, self.first = weights, self.compute(model)
-        return self.first if torch.equal(weights, self.weights) else self.compute(model)
+        return self.first if weights == self.weights else self.compute(model)
 
 
 @contextmanager

@@ -9,11 +9,12 @@ class Isotropic:
 
     def __init__(self, size: int):
         self.support = torch.ones(size, dtype=torch.bool)
+        self.parts = [size]
 
     def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
         return {}
 
-    def product(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor, part: int) -> Tensor:
         return vectors
 
     def diagonal(self) -> Tensor:

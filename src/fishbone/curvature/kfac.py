@@ -30,15 +30,15 @@ class Kfac:
     def __init__(self, layout: Layout, spectra: Callable[[nn.Module], list[Spectrum]], gamma: float):
         self.layout, self.spectra, self.gamma = layout, spectra, gamma
         self.support = torch.ones(layout.size, dtype=torch.bool)
+        self.parts = layout.sizes
         self.layers: list[KroneckerInverse] = []
 
     def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
         self.layers = [spectral_start(spectrum, self.gamma) for spectrum in self.spectra(model)]
         return {}
 
-    def product(self, vectors: Tensor) -> Tensor:
-        pairs = zip(self.layers, self.layout.blocks(vectors), strict=True)
-        return self.layout.join([layer.product(block) for layer, block in pairs])
+    def product(self, vectors: Tensor, part: int) -> Tensor:
+        return self.layers[part].product(vectors.unflatten(-1, self.layout.matrices[part])).flatten(-2)
 
     def diagonal(self) -> Tensor:
         return self.layout.join([layer.diagonal() for layer in self.layers])

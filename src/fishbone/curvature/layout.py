@@ -5,6 +5,7 @@ layer is also seen as a matrix of o outputs by n = inputs x kernel height x kern
 n = inputs (a linear layer).
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Self
 
@@ -55,6 +56,13 @@ class Layout:
         """A copy of the model's weights, (d,)."""
         parameters = dict(model.named_parameters())
         return torch.cat([parameters[name].detach().flatten() for name in self.names])
+
+    def digest(self, model: nn.Module) -> str:
+        """SHA-256 of the model's weights."""
+        parameters, digest = dict(model.named_parameters()), hashlib.sha256()
+        for name in self.names:
+            digest.update(parameters[name].detach().cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def write(self, model: nn.Module, vector: Tensor) -> None:

@@ -1,13 +1,13 @@
 """Stochastic learning of `KroneckerInverse` by FishLeg's auxiliary loss (see `fishbone.curvature.fishleg`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from fishbone.curvature.gradients import LayerGradients
+from fishbone.curvature.gradients import ROW_BYTES, LayerGradients
 from fishbone.curvature.kronecker import KroneckerInverse
 
 
@@ -46,6 +46,7 @@ class Learning:
     renew: bool
 
 
+@torch.enable_grad()
 def learn(
     layers: list[KroneckerInverse],
     optimiser: torch.optim.Adam,
@@ -54,7 +55,7 @@ def learn(
     gamma: float,
     learning: Learning,
     steps: int,
-    generator: torch.Generator,
+    draws: Callable[[int, int], torch.Generator],
 ) -> None:
     """Change the layers' factors in place by ``steps`` Adam steps.
 
@@ -62,27 +63,26 @@ def learn(
         optimiser: holds each factor in a parameter group of its own, in the layers' order.
         batches: endless; a step takes one, piece by piece, each of a few images.
         masks: a layer's (o, n), 0 and 1.
-        generator: of the directions u.
+        draws: (step, layer) → generator of the directions u, which are drawn again for every piece, not kept.
     """
     sizes = [size for layer in layers for size in _sizes(layer)]
     for step in range(steps):
         rate = learning.learning_rate * (1 - step / steps)
         for group, size in zip(optimiser.param_groups, sizes, strict=True):
             group["lr"] = rate * size
-        optimiser.zero_grad()
-        shapes = ((learning.directions, *mask.shape) for mask in masks)
-        us = [torch.randn(*s, generator=generator, dtype=m.dtype) * m for s, m in zip(shapes, masks, strict=True)]
         images = 0
         for piece in next(batches):
-            for layer, gradients, mask, u in zip(layers, piece, masks, us, strict=True):
+            for index, (layer, gradients, mask) in enumerate(zip(layers, piece, masks, strict=True)):
                 rows = gradients.rows()
-                (len(rows) * surrogate(layer, rows, gamma, mask, u, learning.precondition)).backward()
+                for u in _directions(learning.directions, mask, draws(step, index)):
+                    (len(rows) * surrogate(layer, rows, gamma, mask, u, learning.precondition)).backward()
             images += len(rows)
         for group in optimiser.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.grad /= images
         optimiser.step()
+        optimiser.zero_grad()
 
 
 def surrogate(
@@ -90,7 +90,7 @@ def surrogate(
 ) -> Tensor:
     """A scalar whose gradient with respect to Q's factors is the auxiliary loss's, summed over the directions.
 
-    Divided by Σ ||v||², so that the scale of u does not matter.
+    Each direction's is divided by ||v||², so that the scale of u does not matter.
 
     Args:
         rows: (images, K, o, n).
@@ -101,14 +101,21 @@ def surrogate(
         residual = fisher_product(rows, v) * mask + gamma * v - u
         if precondition:
             residual = layer.product(residual, mask)
-        scale = (v**2).sum()
-    return (residual * v).sum() / scale
+        scale = (v**2).sum((1, 2))
+    return ((residual * v).sum((1, 2)) / scale).sum()
 
 
 def fisher_product(rows: Tensor, vectors: Tensor) -> Tensor:
     """F v = Σ row (row . v) / images for rows (images, K, o, n) and vectors (m, o, n)."""
     flat, wide = rows.flatten(2).flatten(0, 1), vectors.flatten(1)
     return ((wide @ flat.T) @ flat).view_as(vectors) / len(rows)
+
+
+def _directions(count: int, mask: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    """``count`` Gaussian directions (m, o, n) on the mask, as many at a time as `ROW_BYTES` allows."""
+    most = max(1, ROW_BYTES // (mask.numel() * mask.element_size()))
+    for first in range(0, count, most):
+        yield torch.randn(min(most, count - first), *mask.shape, generator=generator, dtype=mask.dtype) * mask
 
 
 def _sizes(layer: KroneckerInverse) -> list[float]:

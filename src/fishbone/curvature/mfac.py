@@ -24,6 +24,7 @@ class Mfac:
     def __init__(self, size: int, rows: Callable[[nn.Module], Tensor], gamma: float):
         self.rows, self.gamma = rows, gamma
         self.support = torch.ones(size, dtype=torch.bool)
+        self.parts = [size]
         self.half = torch.empty(0)
 
     def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
@@ -32,7 +33,7 @@ class Mfac:
         self.half = half_inverse(self.rows(model) * mask, self.gamma)
         return {}
 
-    def product(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor, part: int) -> Tensor:
         down = (vectors.to(self.half.dtype) @ self.half.T) @ self.half
         return vectors / self.gamma - down.to(vectors.dtype)
 

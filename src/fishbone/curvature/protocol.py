@@ -15,9 +15,11 @@ class Estimator(Protocol):
     Attributes:
         support: (d,) boolean; Q restricted to these weights is the model of the damped inverse there. All of it while
             Q covers the whole network; the active weights for estimators that restrict F to them before inverting.
+        parts: sizes of the consecutive parts, d in all, that Q does not couple: compensation is solved part by part.
     """
 
     support: Tensor
+    parts: list[int]
 
     def refine(self, model: nn.Module, mask: Tensor, step: int) -> dict[str, float]:
         """Fit Q to ``model`` as it is now, which is left as it was.
@@ -30,8 +32,8 @@ class Estimator(Protocol):
             What is worth a column in the history; the same keys on every call.
         """
 
-    def product(self, vectors: Tensor) -> Tensor:
-        """Q v for (…, d) vectors, in their precision."""
+    def product(self, vectors: Tensor, part: int) -> Tensor:
+        """Q v for (…, parts[part]) vectors of one part, in their precision."""
 
     def diagonal(self) -> Tensor:
         """diag Q, (d,), strictly positive."""

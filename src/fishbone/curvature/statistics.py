@@ -64,7 +64,7 @@ def in_bases(model: nn.Module, gradients: Gradients, bases: Sequence[tuple[Tenso
     sums = [0.0] * len(bases)
     for layers in gradients.batches(model, start):
         for index, (layer, basis) in enumerate(zip(layers, bases, strict=True)):
-            sums[index] = sums[index] + (along_modes(basis, layer.rows()) ** 2).sum((0, 1))
+            sums[index] = sums[index] + along_modes(basis, layer.rows()).square_().sum((0, 1))
     images = len(gradients) - start
     return [Spectrum(basis, total / images) for basis, total in zip(bases, sums, strict=True)]
 
@@ -92,7 +92,7 @@ def squares(model: nn.Module, gradients: Gradients, start: int = 0) -> Tensor:
     sums = [0.0] * len(gradients.layout.names)
     for layers in gradients.batches(model, start):
         for index, layer in enumerate(layers):
-            sums[index] = sums[index] + (layer.rows() ** 2).sum((0, 1))
+            sums[index] = sums[index] + layer.rows().square_().sum((0, 1))
     return gradients.layout.join([total / (len(gradients) - start) for total in sums])
 
 
@@ -119,7 +119,7 @@ def _outputs(layer: LayerGradients) -> Tensor:
 def _inputs(layer: LayerGradients, shape: Sequence[int]) -> list[Tensor]:
     """Σ over images and calls of Σ over positions of patch patch^T along each of the input modes, mean over groups."""
     totals = [0.0] * len(shape)
-    for patch in layer.patches:
+    for patch in layer.patches():
         groups = patch.shape[1]
         by_mode = patch.unflatten(2, shape)  # (B, groups, *shape, positions)
         for mode in range(len(shape)):

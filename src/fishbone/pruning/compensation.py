@@ -2,14 +2,18 @@
 
 Minimising ½ (θ - θ0)^T Q^-1 (θ - θ0) subject to θ_S = 0 gives θ = θ0 - Q[:, S] x with Q_SS x = θ0_S (Hassibi &
 Stork 1993 for groups). Only products with Q are needed: x comes from conjugate
-gradients, preconditioned by diag Q_SS.
+gradients, preconditioned by diag Q_SS, for each part of the weights that Q does not couple to others on its own.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+Product = Callable[[Tensor, int], Tensor]  # (vectors of one part, part) → Q v
 
 
 @dataclass(frozen=True)
@@ -34,25 +38,33 @@ class Compensation:
 
 
 def compensate(
-    product: Callable[[Tensor], Tensor], diagonal: Tensor, weights: Tensor, removed: Tensor, solver: Solver
+    product: Product, parts: Sequence[int], diagonal: Tensor, weights: Tensor, removed: Tensor, solver: Solver
 ) -> Compensation:
     """Remove ``removed`` weights jointly.
 
     Args:
-        product, diagonal: Q.
+        product, parts, diagonal: Q, as an `fishbone.curvature.protocol.Estimator` has it.
         weights: θ0 (d,), the point that Q belongs to. Removed weights that are zero in it stay zero, which is how
             weights removed earlier take part.
         removed: boolean (d,), S.
-        solver: when to stop.
+        solver: when to stop, in each part.
     """
-    target = torch.where(removed, weights, 0)
-    x, residual = _conjugate_gradients(lambda v: product(v) * removed, target, diagonal, solver)
-    kept = torch.where(removed, 0, weights - product(x))
-    return Compensation(kept, 0.5 * _dot(target, x), residual)
+    kept, loss, left, whole = weights.clone(), 0.0, 0.0, 0.0
+    split = (tensor.split(list(parts)) for tensor in (kept, removed, diagonal))
+    for part, (own, gone, diag) in enumerate(zip(*split, strict=True)):
+        if not gone.any():
+            continue
+        own_product = functools.partial(product, part=part)
+        target = own * gone
+        x, residual = _conjugate_gradients(lambda v, q=own_product, s=gone: q(v) * s, target, diag, solver)
+        own.sub_(own_product(x)).masked_fill_(gone, 0)
+        loss += 0.5 * _dot(target, x)
+        left, whole = left + residual**2, whole + _dot(target, target)
+    return Compensation(kept, loss, (left / whole) ** 0.5 if whole else 0.0)
 
 
 def independent(
-    product: Callable[[Tensor], Tensor], diagonal: Tensor, weights: Tensor, removed: Tensor, update: bool
+    product: Product, parts: Sequence[int], diagonal: Tensor, weights: Tensor, removed: Tensor, update: bool
 ) -> Compensation:
     """Remove ``removed`` weights as if each were the only one: θ - Q (1_S θ / diag Q), then zeros.
 
@@ -63,12 +75,15 @@ def independent(
         update: False leaves the other weights as they are.
     """
     x = torch.where(removed, weights / diagonal, 0)
-    moved = weights - product(x) if update else weights
+    moved = weights.clone()
+    if update:
+        for part, (own, pull) in enumerate(zip(moved.split(list(parts)), x.split(list(parts)), strict=True)):
+            own.sub_(product(pull, part))
     return Compensation(torch.where(removed, 0, moved), 0.5 * _dot(weights, x), 0.0)
 
 
 def _conjugate_gradients(operator, target: Tensor, diagonal: Tensor, solver: Solver) -> tuple[Tensor, float]:
-    """Solve operator(x) = target; (x, relative residual). Inner products are summed in float64.
+    """Solve operator(x) = target; (x, norm of the residual). Inner products are summed in float64.
 
     Stops early where rounding makes the operator's curvature along the search direction zero or negative.
     """
@@ -92,7 +107,7 @@ def _conjugate_gradients(operator, target: Tensor, diagonal: Tensor, solver: Sol
         z = residual / diagonal
         rho, previous = _dot(residual, z), rho
         direction.mul_(rho / previous).add_(z)
-    return x, (residual.norm() / norm).item()
+    return x, residual.norm().item()
 
 
 def _dot(a: Tensor, b: Tensor, chunk: int = 1 << 20) -> float:

@@ -6,6 +6,7 @@ the importance metric of FLS). Masks are explicit booleans, never read back from
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
 def saliency(weights: Tensor, diagonal: Tensor) -> Tensor:
     """θ²/(2 diag Q), (d,) each."""
-    return weights**2 / (2 * diagonal)
+    return (weights**2).div_(diagonal).div_(2)
 
 
 def keep(
@@ -52,8 +53,7 @@ def _keep(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -
         raise ValueError(f"sparsity {sparsity} is below the present {(~mask).double().mean().item():.6f}")
     kept = torch.ones_like(mask)
     if group is None:
-        kept[torch.where(mask, scores, -torch.inf).argsort(stable=True)[:gone]] = False
-        return kept
+        return kept if gone == 0 else ~_lowest(torch.where(mask, scores, -torch.inf), gone)
     sizes = torch.bincount(group)
     totals = scores.new_zeros(len(sizes), dtype=torch.float64).index_add_(0, group, scores.double())
     active = torch.zeros(len(sizes), dtype=torch.bool).index_put_((group,), mask, accumulate=False)
@@ -61,6 +61,16 @@ def _keep(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -
     chosen = order[sizes[order].cumsum(0) <= gone]
     kept[torch.isin(group, chosen)] = False
     return kept
+
+
+def _lowest(scores: Tensor, count: int) -> Tensor:
+    """Where the ``count`` lowest of ``scores`` (d,) are; ties by position, what is not a number last. No sorting."""
+    scores = scores.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    threshold = np.partition(scores.numpy(), count - 1)[count - 1]
+    chosen = scores < threshold
+    tied = (scores == threshold).nonzero()[:, 0]
+    chosen[tied[: count - int(chosen.sum())]] = True
+    return chosen
 
 
 def _keep_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor, pattern: Pattern) -> Tensor:

@@ -65,24 +65,26 @@ class Operation:
         if self.steps % self.surgery.refine_every == 0:
             self.anchor = self.layout.read(self.model)
             log = self.estimator.refine(self.model, self.mask, self.steps)
-        present, diagonal = self.layout.read(self.model), self.estimator.diagonal()
-        scores = present.abs() if self.surgery.ranking == "magnitude" else saliency(present, diagonal)
-        before = self.mask
-        self.mask = keep(scores, before, sparsity, self.layout, self.surgery.pattern, self.surgery.scope)
-        change = self._compensate(present, diagonal, before)
+        diagonal, before = self.estimator.diagonal(), self.mask
+        surgery = self.surgery
+        self.mask = keep(self._scores(diagonal), before, sparsity, self.layout, surgery.pattern, surgery.scope)
+        change = self._compensate(diagonal, before)
         self.layout.write(self.model, torch.where(self.mask, change.weights, 0))
         self.steps += 1
         return {"predicted_loss": change.loss, "residual": change.residual, **log}
 
-    def _compensate(self, present: Tensor, diagonal: Tensor, before: Tensor) -> Compensation:
-        product, kind = self.estimator.product, self.surgery.compensation
+    def _scores(self, diagonal: Tensor) -> Tensor:
+        present = self.layout.read(self.model)
+        return present.abs() if self.surgery.ranking == "magnitude" else saliency(present, diagonal)
+
+    def _compensate(self, diagonal: Tensor, before: Tensor) -> Compensation:
+        kind, inverse = self.surgery.compensation, (self.estimator.product, self.estimator.parts, diagonal)
         if kind == "anchored":
-            removed = self.estimator.support & ~self.mask
-            return compensate(product, diagonal, self.anchor, removed, self.surgery.solver)
-        removed = before & ~self.mask
+            return compensate(*inverse, self.anchor, self.estimator.support & ~self.mask, self.surgery.solver)
+        present, removed = self.layout.read(self.model), before & ~self.mask
         if kind == "joint":
-            return compensate(product, diagonal, present, removed, self.surgery.solver)
-        return independent(product, diagonal, present, removed, update=kind == "independent")
+            return compensate(*inverse, present, removed, self.surgery.solver)
+        return independent(*inverse, present, removed, update=kind == "independent")
 
     @property
     def masks(self) -> dict[str, Tensor]:
