@@ -1,4 +1,4 @@
-"""Gradients whose rows are given, and an estimator's product over all parts."""
+"""Gradients whose rows are given, and an estimator's product and diagonal over all parts."""
 
 from dataclasses import dataclass
 
@@ -46,3 +46,8 @@ def applied(estimator, vectors: Tensor) -> Tensor:
     """Q v for (…, d)."""
     split = enumerate(vectors.split(estimator.parts, dim=-1))
     return torch.cat([estimator.product(own, part) for part, own in split], dim=-1)
+
+
+def diagonal(estimator) -> Tensor:
+    """diag Q, (d,)."""
+    return torch.cat([estimator.diagonal(part) for part in range(len(estimator.parts))])

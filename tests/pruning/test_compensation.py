@@ -6,6 +6,21 @@ import torch
 from fishbone.pruning.compensation import Solver, compensate
 
 D = 12
+
+
+class Dense:
+    """Q made of dense blocks."""
+
+    def __init__(self, blocks):
+        self.blocks, self.parts = blocks, [len(block) for block in blocks]
+
+    def product(self, vectors, part):
+        return vectors @ self.blocks[part]
+
+    def diagonal(self, part):
+        return self.blocks[part].diagonal()
+
+
 EXACT = Solver(iterations=200, tolerance=1e-13)
 
 
@@ -19,7 +34,7 @@ def problem():
 
 
 def remove(inverse, weights, removed):
-    return compensate(lambda v, part: v @ inverse, [len(weights)], inverse.diagonal(), weights, removed, EXACT)
+    return compensate(Dense([inverse]), weights, removed, EXACT)
 
 
 def test_one_weight_costs_what_the_saliency_says(problem):
@@ -85,7 +100,7 @@ def test_weights_removed_before_stay_zero_and_take_part(problem):
 def test_diagonal_curvature_moves_no_other_weight(problem):
     _, weights = problem
     diagonal, removed = torch.rand(D, dtype=torch.float64) + 0.1, torch.arange(D) % 2 == 0
-    result = compensate(lambda v, part: v * diagonal, [len(diagonal)], diagonal, weights, removed, EXACT)
+    result = compensate(Dense([torch.diag(diagonal)]), weights, removed, EXACT)
     assert torch.equal(result.weights, torch.where(removed, 0, weights))
     assert result.loss == pytest.approx((weights**2 / (2 * diagonal))[removed].sum().item())
 
@@ -100,8 +115,8 @@ def test_nothing_removed_changes_no_bit(problem):
 def test_solver_stops_where_it_is_told(problem):
     matrix, weights = problem
     inverse, removed = torch.linalg.inv(matrix), torch.arange(D) % 2 == 0
-    rough = compensate(lambda v, part: v @ inverse, [D], inverse.diagonal(), weights, removed, Solver(2, 1e-13))
-    fine = compensate(lambda v, part: v @ inverse, [D], inverse.diagonal(), weights, removed, Solver(200, 1e-2))
+    rough = compensate(Dense([inverse]), weights, removed, Solver(2, 1e-13))
+    fine = compensate(Dense([inverse]), weights, removed, Solver(200, 1e-2))
     assert rough.residual > 1e-13
     assert fine.residual <= 1e-2
 
@@ -111,7 +126,7 @@ def test_parts_that_are_not_coupled_are_solved_on_their_own(problem):
     inverse = torch.linalg.inv(torch.block_diag(matrix[:5, :5], matrix[5:, 5:]))
     removed = torch.arange(D) % 3 == 0
     blocks = [inverse[:5, :5], inverse[5:, 5:]]
-    split = compensate(lambda v, part: v @ blocks[part], [5, D - 5], inverse.diagonal(), weights, removed, EXACT)
+    split = compensate(Dense(blocks), weights, removed, EXACT)
     whole = remove(inverse, weights, removed)
     torch.testing.assert_close(split.weights, whole.weights, rtol=1e-9, atol=1e-9)
     assert split.loss == pytest.approx(whole.loss, rel=1e-9)
@@ -120,7 +135,6 @@ def test_parts_that_are_not_coupled_are_solved_on_their_own(problem):
 def test_parts_without_removed_weights_stay_bit_for_bit(problem):
     matrix, weights = problem
     blocks = [torch.linalg.inv(matrix[:5, :5]), torch.full((D - 5, D - 5), torch.nan, dtype=torch.float64)]
-    diagonal = torch.cat([blocks[0].diagonal(), blocks[1].diagonal()])
-    result = compensate(lambda v, part: v @ blocks[part], [5, D - 5], diagonal, weights, torch.arange(D) == 2, EXACT)
+    result = compensate(Dense(blocks), weights, torch.arange(D) == 2, EXACT)
     assert torch.equal(result.weights[5:], weights[5:])
     assert result.weights[2] == 0 and result.residual < 1e-12

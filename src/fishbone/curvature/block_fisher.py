@@ -47,9 +47,8 @@ class BlockFisher:
         inverse = self.inverse.split(self.counts)[part].to(vectors.dtype)
         return (flat @ inverse).reshape(blocks.shape).movedim(0, -2).flatten(-2)[..., : self.parts[part]]
 
-    def diagonal(self) -> Tensor:
-        blocks = self.inverse.diagonal(dim1=1, dim2=2).split(self.counts)
-        return torch.cat([own.flatten()[:size] for own, size in zip(blocks, self.parts, strict=True)])
+    def diagonal(self, part: int) -> Tensor:
+        return self.inverse.split(self.counts)[part].diagonal(dim1=1, dim2=2).flatten()[: self.parts[part]]
 
     def state(self) -> dict[str, Tensor]:
         return {"inverse": self.inverse, "support": self.support}

@@ -28,7 +28,7 @@ class Diagonal:
     def product(self, vectors: Tensor, part: int) -> Tensor:
         return vectors * self.inverse.to(vectors.dtype)
 
-    def diagonal(self) -> Tensor:
+    def diagonal(self, part: int) -> Tensor:
         return self.inverse
 
     def state(self) -> dict[str, Tensor]:

@@ -85,8 +85,8 @@ class FishLeg:
         return self.layers[part].product(vectors.unflatten(-1, self.layout.matrices[part])).flatten(-2)
 
     @torch.no_grad()
-    def diagonal(self) -> Tensor:
-        return self.layout.join([layer.diagonal() for layer in self.layers])
+    def diagonal(self, part: int) -> Tensor:
+        return self.layers[part].diagonal().flatten()
 
     def state(self) -> dict[str, Tensor]:
         tensors = {"support": self.support}

@@ -17,7 +17,7 @@ class Isotropic:
     def product(self, vectors: Tensor, part: int) -> Tensor:
         return vectors
 
-    def diagonal(self) -> Tensor:
+    def diagonal(self, part: int) -> Tensor:
         return torch.ones(len(self.support))
 
     def state(self) -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class Kfac:
     def product(self, vectors: Tensor, part: int) -> Tensor:
         return self.layers[part].product(vectors.unflatten(-1, self.layout.matrices[part])).flatten(-2)
 
-    def diagonal(self) -> Tensor:
-        return self.layout.join([layer.diagonal() for layer in self.layers])
+    def diagonal(self, part: int) -> Tensor:
+        return self.layers[part].diagonal().flatten()
 
     def state(self) -> dict[str, Tensor]:
         return {f"{i}/{part}": p for i, layer in enumerate(self.layers) for part, p in enumerate(layer.parameters)}

@@ -37,7 +37,7 @@ class Mfac:
         down = (vectors.to(self.half.dtype) @ self.half.T) @ self.half
         return vectors / self.gamma - down.to(vectors.dtype)
 
-    def diagonal(self) -> Tensor:
+    def diagonal(self, part: int) -> Tensor:
         """Never below zero by rounding: bounded from below by a millionth of 1 / gamma."""
         return (1 / self.gamma - (self.half**2).sum(0)).clamp(min=1e-6 / self.gamma)
 

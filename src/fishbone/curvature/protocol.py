@@ -35,8 +35,8 @@ class Estimator(Protocol):
     def product(self, vectors: Tensor, part: int) -> Tensor:
         """Q v for (…, parts[part]) vectors of one part, in their precision."""
 
-    def diagonal(self) -> Tensor:
-        """diag Q, (d,), strictly positive."""
+    def diagonal(self, part: int) -> Tensor:
+        """diag Q of one part, (parts[part],), strictly positive."""
 
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on bit-identically."""

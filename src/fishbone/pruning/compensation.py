@@ -5,15 +5,22 @@ Stork 1993 for groups). Only products with Q are needed: x comes from conjugate
 gradients, preconditioned by diag Q_SS, for each part of the weights that Q does not couple to others on its own.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
-Product = Callable[[Tensor, int], Tensor]  # (vectors of one part, part) → Q v
+class Inverse(Protocol):
+    """What is needed of an `fishbone.curvature.protocol.Estimator`."""
+
+    parts: Sequence[int]
+
+    def product(self, vectors: Tensor, part: int) -> Tensor: ...
+
+    def diagonal(self, part: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -37,35 +44,29 @@ class Compensation:
     residual: float
 
 
-def compensate(
-    product: Product, parts: Sequence[int], diagonal: Tensor, weights: Tensor, removed: Tensor, solver: Solver
-) -> Compensation:
+def compensate(inverse: Inverse, weights: Tensor, removed: Tensor, solver: Solver) -> Compensation:
     """Remove ``removed`` weights jointly.
 
     Args:
-        product, parts, diagonal: Q, as an `fishbone.curvature.protocol.Estimator` has it.
+        inverse: Q.
         weights: θ0 (d,), the point that Q belongs to. Removed weights that are zero in it stay zero, which is how
             weights removed earlier take part.
         removed: boolean (d,), S.
         solver: when to stop, in each part.
     """
     kept, loss, left, whole = weights.clone(), 0.0, 0.0, 0.0
-    split = (tensor.split(list(parts)) for tensor in (kept, removed, diagonal))
-    for part, (own, gone, diag) in enumerate(zip(*split, strict=True)):
+    for part, own, gone in _parts(inverse, kept, removed):
         if not gone.any():
             continue
-        own_product = functools.partial(product, part=part)
         target = own * gone
-        x, residual = _conjugate_gradients(lambda v, q=own_product, s=gone: q(v) * s, target, diag, solver)
-        own.sub_(own_product(x)).masked_fill_(gone, 0)
+        x, residual = _conjugate_gradients(inverse, part, gone, target, solver)
+        own.sub_(inverse.product(x, part)).masked_fill_(gone, 0)
         loss += 0.5 * _dot(target, x)
         left, whole = left + residual**2, whole + _dot(target, target)
     return Compensation(kept, loss, (left / whole) ** 0.5 if whole else 0.0)
 
 
-def independent(
-    product: Product, parts: Sequence[int], diagonal: Tensor, weights: Tensor, removed: Tensor, update: bool
-) -> Compensation:
+def independent(inverse: Inverse, weights: Tensor, removed: Tensor, update: bool) -> Compensation:
     """Remove ``removed`` weights as if each were the only one: θ - Q (1_S θ / diag Q), then zeros.
 
     This is how WoodFisher, oBERT and M-FAC update; it ignores that removed weights compensate each other. The loss is
@@ -74,19 +75,30 @@ def independent(
     Args:
         update: False leaves the other weights as they are.
     """
-    x = torch.where(removed, weights / diagonal, 0)
-    moved = weights.clone()
-    if update:
-        for part, (own, pull) in enumerate(zip(moved.split(list(parts)), x.split(list(parts)), strict=True)):
-            own.sub_(product(pull, part))
-    return Compensation(torch.where(removed, 0, moved), 0.5 * _dot(weights, x), 0.0)
+    moved, loss = weights.clone(), 0.0
+    for part, own, gone in _parts(inverse, moved, removed):
+        x = torch.where(gone, own / inverse.diagonal(part), 0)
+        loss += 0.5 * _dot(own, x)
+        if update:
+            own.sub_(inverse.product(x, part))
+        own.masked_fill_(gone, 0)
+    return Compensation(moved, loss, 0.0)
 
 
-def _conjugate_gradients(operator, target: Tensor, diagonal: Tensor, solver: Solver) -> tuple[Tensor, float]:
-    """Solve operator(x) = target; (x, norm of the residual). Inner products are summed in float64.
+def _parts(inverse: Inverse, weights: Tensor, removed: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """(part, its weights, those of them that go); views."""
+    sizes = list(inverse.parts)
+    return zip(range(len(sizes)), weights.split(sizes), removed.split(sizes), strict=True)
 
-    Stops early where rounding makes the operator's curvature along the search direction zero or negative.
+
+def _conjugate_gradients(
+    inverse: Inverse, part: int, removed: Tensor, target: Tensor, solver: Solver
+) -> tuple[Tensor, float]:
+    """Solve Q_SS x = target; (x, norm of the residual). Inner products are summed in float64.
+
+    Stops early where rounding makes Q's curvature along the search direction zero or negative.
     """
+    diagonal = inverse.diagonal(part)
     x = torch.zeros_like(target)
     norm = target.norm()
     if norm == 0:
@@ -97,7 +109,7 @@ def _conjugate_gradients(operator, target: Tensor, diagonal: Tensor, solver: Sol
     for _ in range(solver.iterations):
         if residual.norm() <= solver.tolerance * norm:
             break
-        image = operator(direction)
+        image = inverse.product(direction, part) * removed
         curvature = _dot(direction, image)
         if not curvature > 0:
             break

@@ -65,26 +65,28 @@ class Operation:
         if self.steps % self.surgery.refine_every == 0:
             self.anchor = self.layout.read(self.model)
             log = self.estimator.refine(self.model, self.mask, self.steps)
-        diagonal, before = self.estimator.diagonal(), self.mask
-        surgery = self.surgery
-        self.mask = keep(self._scores(diagonal), before, sparsity, self.layout, surgery.pattern, surgery.scope)
-        change = self._compensate(diagonal, before)
+        before, surgery = self.mask, self.surgery
+        self.mask = keep(self._scores(), before, sparsity, self.layout, surgery.pattern, surgery.scope)
+        change = self._compensate(before)
         self.layout.write(self.model, torch.where(self.mask, change.weights, 0))
         self.steps += 1
         return {"predicted_loss": change.loss, "residual": change.residual, **log}
 
-    def _scores(self, diagonal: Tensor) -> Tensor:
+    def _scores(self) -> Tensor:
         present = self.layout.read(self.model)
-        return present.abs() if self.surgery.ranking == "magnitude" else saliency(present, diagonal)
+        if self.surgery.ranking == "magnitude":
+            return present.abs_()
+        parts = enumerate(present.split(self.estimator.parts))
+        return torch.cat([saliency(own, self.estimator.diagonal(part)) for part, own in parts])
 
-    def _compensate(self, diagonal: Tensor, before: Tensor) -> Compensation:
-        kind, inverse = self.surgery.compensation, (self.estimator.product, self.estimator.parts, diagonal)
+    def _compensate(self, before: Tensor) -> Compensation:
+        kind, inverse = self.surgery.compensation, self.estimator
         if kind == "anchored":
-            return compensate(*inverse, self.anchor, self.estimator.support & ~self.mask, self.surgery.solver)
+            return compensate(inverse, self.anchor, self.estimator.support & ~self.mask, self.surgery.solver)
         present, removed = self.layout.read(self.model), before & ~self.mask
         if kind == "joint":
-            return compensate(*inverse, present, removed, self.surgery.solver)
-        return independent(*inverse, present, removed, update=kind == "independent")
+            return compensate(inverse, present, removed, self.surgery.solver)
+        return independent(inverse, present, removed, update=kind == "independent")
 
     @property
     def masks(self) -> dict[str, Tensor]:

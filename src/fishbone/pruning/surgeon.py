@@ -148,9 +148,8 @@ class Surgeon:
         losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
         gamma = float(min(losses, key=losses.get))
         final = operation(self.model, gamma, False)
-        _, history = follow(
-            final, path, (), ("validation_loss_without_recalibration", self._loss), progress, losses, report
-        )
+        judge = "validation_loss_without_recalibration", self._loss
+        history = follow(final, path, judge, progress, losses, report)
         recalibrate_batch_norm(self.model, self.inputs.split(250))
         progress.remove()
         return Pruned(final.masks, gamma, losses, history)

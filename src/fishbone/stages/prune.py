@@ -4,6 +4,7 @@ Writes, for each sparsity, the network with recalibrated batch norms and its mas
 """
 
 import functools
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -18,6 +19,7 @@ Method = Literal[
     "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent",
     "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed", "fls-tenth", "obs-tenth",
 ]  # fmt: skip
+MASK = "mask"  # beside the network's own tensors, in the copies kept on the way
 
 
 def _ascending(values: list[float]) -> list[float]:
@@ -219,7 +221,7 @@ def _prune(
     import torch
 
     from fishbone.data.dataset import load_dataset
-    from fishbone.files import sha256, write_history, write_json
+    from fishbone.files import read_tensors, sha256, write_history, write_json, write_tensors
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import load_model
@@ -252,6 +254,12 @@ def _prune(
         trial = functools.partial(operation, trial=True)
         return score_dampings(network, gammas, trial, params.tuning_sparsities, lambda net: judge(recalibrate(net)))
 
+    kept = out / "kept" if checkpoint is None else checkpoint.with_suffix(".kept")
+
+    def keep(operation, sparsity: float) -> None:
+        if sparsity in params.sparsities:
+            write_tensors(kept / f"{sparsity}.safetensors", operation.model.state_dict() | {MASK: operation.mask})
+
     saved = progress.load()
     with measured() as whole:
         begun = time.perf_counter()
@@ -265,18 +273,20 @@ def _prune(
         column = "validation_accuracy_without_recalibration", judge
         retrain = _retraining(params, dataset, seed)
         started = time.perf_counter()
-        kept, history = follow(final, steps, params.sparsities, column, progress, scores, _print, retrain)
+        history = follow(final, steps, column, progress, scores, _print, retrain, keep)
     cost = {
         "tuning_seconds": tuned - begun,
         "seconds": time.perf_counter() - started,
         "peak_bytes": whole.get("peak_bytes"),
         "backward_passes": gradients.backward,
     }
-    for sparsity, pruned in kept.items():
-        network.load_state_dict(pruned.network)
+    for sparsity in params.sparsities:
+        state, _ = read_tensors(kept / f"{sparsity}.safetensors")
+        mask = state.pop(MASK)
+        network.load_state_dict(state)
         whole = recalibrate(network)
-        _write(out, sparsity, whole, final.layout.tensors(pruned.mask), description | {"parent": parent})
-        metrics |= _counts(sparsity, network, pruned.mask) | {
+        _write(out, sparsity, whole, final.layout.tensors(mask), description | {"parent": parent})
+        metrics |= _counts(sparsity, network, mask) | {
             f"test_accuracy/{sparsity}": accuracy(whole, "test"),
             f"test_accuracy_without_recalibration/{sparsity}": accuracy(network, "test"),
             f"validation_accuracy/{sparsity}": accuracy(whole, "validation"),
@@ -286,6 +296,7 @@ def _prune(
     write_json(out / "cost.json", cost if saved is None else dict.fromkeys(cost))  # a resumed run saw only a part
     write_json(out / "metrics.json", metrics)
     progress.remove()
+    shutil.rmtree(kept)
 
 
 def _operations(method: Method, params: Params, network, inputs, labels, seed: int):
