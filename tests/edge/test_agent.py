@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto
 from small_onnx import save_classifier, save_images
@@ -91,7 +92,6 @@ def test_broken_models_get_a_status_and_the_others_are_measured(measured):
 
 
 def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
-    import onnxruntime as ort
 
     outcome, job = measured
     chosen = dataset.test[: QUICK.images]
