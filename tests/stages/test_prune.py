@@ -30,6 +30,7 @@ PARAMS = {
     "recalibration_images": 40,
     "padding": 1,
     "flip": False,
+    "precision": "fp32",
     "solver_iterations": 50,
     "solver_tolerance": 0.001,
     "block": 32,

@@ -87,6 +87,9 @@ class Params(Block):
     recalibration_images: int = Field(description="training images for batch-norm statistics", ge=1)
     padding: int = Field(description="random crops of these images shift by up to this; as in training", ge=0)
     flip: bool = Field(description="mirror these images at random; as in training")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        description="of judging dampings and steps; auto: bf16 where it is faster. What is reported is always fp32"
+    )
     solver_iterations: int = Field(description="most conjugate-gradient iterations of a compensation", ge=1)
     solver_tolerance: float = Field(description="relative residual at which they stop", gt=0, lt=1)
     block: int = Field(description="consecutive weights whose Fisher block obs and chita invert", ge=1)
@@ -225,6 +228,7 @@ def _prune(
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import load_model
+    from fishbone.nn.train import uses_bf16
     from fishbone.pruning.cost import measured
     from fishbone.pruning.images import draw, recalibrated
     from fishbone.pruning.masks import density_steps
@@ -241,18 +245,28 @@ def _prune(
     gradients, operation = _operations(method, params, network, *images(params.curvature_images, "curvature"), seed)
     recalibrate = functools.partial(recalibrated, inputs=images(params.recalibration_images, "recalibration")[0])
 
-    def accuracy(pruned, split: str) -> float:
-        return evaluate(pruned, *dataset.split(split))["accuracy"]
+    splits = {name: dataset.split(name) for name in ("validation", "test")}
+    quickly = functools.partial(
+        torch.autocast, "cpu", torch.bfloat16, enabled=uses_bf16(params.precision, torch.device("cpu"))
+    )
 
-    judges = [part[: params.judging_images] for part in dataset.split("validation")]
+    def accuracy(pruned, split: str) -> float:
+        return evaluate(pruned, *splits[split])["accuracy"]
+
+    judges = [part[: params.judging_images] for part in splits["validation"]]
 
     def judge(pruned) -> float:
-        return evaluate(pruned, *judges)["accuracy"]
+        with quickly():
+            return evaluate(pruned, *judges)["accuracy"]
+
+    def judge_recalibrated(pruned) -> float:
+        with quickly():
+            return judge(recalibrate(pruned))
 
     def tune() -> dict[str, float]:
         gammas = [] if method == "magnitude" else params.gammas
         trial = functools.partial(operation, trial=True)
-        return score_dampings(network, gammas, trial, params.tuning_sparsities, lambda net: judge(recalibrate(net)))
+        return score_dampings(network, gammas, trial, params.tuning_sparsities, judge_recalibrated)
 
     kept = out / "kept" if checkpoint is None else checkpoint.with_suffix(".kept")
 
