@@ -37,6 +37,14 @@ def test_product_and_diagonal_equal_the_dense_matrix(place, modes):
 
 
 @FORMS
+def test_blocks_are_those_of_the_dense_matrix(place, modes):
+    model = random_model(0, place, modes)
+    positions = torch.tensor([[0, 1, 2], [9, 11, 6], [14, 13, 17]])  # each in a row of its own
+    expected = dense(model)[positions[:, :, None], positions[:, None]]
+    torch.testing.assert_close(model.blocks(positions), expected, rtol=1e-12, atol=1e-12)
+
+
+@FORMS
 def test_q_is_symmetric_and_positive_definite(place, modes):
     model = random_model(0, place, modes)
     values = torch.linalg.eigvalsh(dense(model))

@@ -4,8 +4,10 @@ import pytest
 import torch
 from given_gradients import GivenGradients, applied, diagonal
 
+from fishbone.curvature.block_fisher import BlockFisher, block_matrices
 from fishbone.curvature.diagonal import Diagonal
 from fishbone.curvature.gradients import Gradients
+from fishbone.curvature.isotropic import Isotropic
 from fishbone.curvature.kfac import Kfac, ekfac_spectra, kfac_spectra
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Gaussian
@@ -148,3 +150,23 @@ def test_three_way_factors_are_partial_traces(mixed):
     tensor = inner.view(4, 6, 4, 6)
     torch.testing.assert_close(by_input, torch.einsum("ikjk->ij", tensor))
     torch.testing.assert_close(by_position, torch.einsum("ikil->kl", tensor))
+
+
+def test_blocks_of_estimators_without_kronecker_factors(given):
+    layout = Layout(("a", "b"), ((2, 3), (3, 2)))
+    source = GivenGradients(layout, given[:, None])
+    estimators = [
+        Mfac(12, lambda model: given, 1e-2),
+        Diagonal(12, lambda model: squares(model, source), 1e-2),
+        BlockFisher(layout, lambda model: block_matrices(model, source, 4), 1e-2, 4),
+        Isotropic(12),
+    ]
+    for estimator in estimators:
+        estimator.refine(None, torch.ones(12, dtype=torch.bool), 0)
+        matrix, start = applied(estimator, EYE), 0
+        for part, size in enumerate(estimator.parts):
+            own = matrix[start : start + size, start : start + size]
+            positions = torch.tensor([[0, 1, 2], [3, 4, 5]])  # the second crosses the end of a block of four
+            expected = own[positions[:, :, None], positions[:, None]]
+            torch.testing.assert_close(estimator.blocks(positions, part).to(expected), expected, rtol=1e-9, atol=1e-9)
+            start += size

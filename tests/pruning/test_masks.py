@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fishbone.curvature.layout import Layout
-from fishbone.pruning.masks import count, cubic_steps, density_steps, geometric_steps, saliency
+from fishbone.pruning.masks import count, cubic_steps, density_steps, geometric_steps, group_losses, saliency
 from fishbone.pruning.masks import keep as keep_in
 from fishbone.pruning.patterns import check, groups, parse_pattern
 
@@ -137,3 +137,31 @@ def test_schedules_end_where_they_should_and_rise():
     densities = [1.0, *(1 - s for s in geometric_steps(0.9, 5))]
     assert {round(b / a, 9) for a, b in itertools.pairwise(densities)} == {round(0.1**0.2, 9)}
     assert cubic_steps(0.8, 4)[0] == pytest.approx(0.8 * (1 - 0.75**3))
+
+
+def test_a_groups_loss_is_that_of_removing_it_with_compensation():
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(7, 7, generator=generator, dtype=torch.float64)
+    fisher = factor @ factor.T + 0.1 * torch.eye(7, dtype=torch.float64)
+    inverse, weights = torch.linalg.inv(fisher), torch.randn(7, generator=generator, dtype=torch.float64)
+    group = torch.tensor([0, 0, 0, 1, 1, 1, 2])
+    losses = group_losses(weights, group, lambda p: inverse[p[:, :, None], p[:, None]])
+    for g in range(3):
+        gone = group == g
+        change = torch.zeros(7, dtype=torch.float64)
+        change[gone] = -weights[gone]
+        change[~gone] = torch.linalg.solve(fisher[~gone][:, ~gone], fisher[~gone][:, gone] @ weights[gone])
+        expected = (0.5 * change @ fisher @ change).item()
+        assert losses[gone].sum().item() == pytest.approx(expected, rel=1e-4)
+        assert losses[gone].unique().numel() == 1
+    single = group_losses(weights, torch.arange(7), lambda p: inverse[p[:, :, None], p[:, None]])
+    torch.testing.assert_close(single, saliency(weights, inverse.diagonal()), rtol=1e-5, atol=0)
+
+
+@given(st.lists(st.floats(-5, 5) | st.just(float("nan")) | st.just(1.0), min_size=1, max_size=30), st.data())
+def test_lowest_scores_are_those_of_a_stable_sort(values, data):
+    scores = torch.tensor(values, dtype=torch.float64)
+    number = data.draw(st.integers(1, len(values)))
+    kept = keep(scores.clone(), torch.ones(len(values), dtype=torch.bool), number / len(values))
+    gone = scores.argsort(stable=True)[:number]
+    assert sorted(gone.tolist()) == (~kept).nonzero()[:, 0].tolist()

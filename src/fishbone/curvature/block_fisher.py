@@ -50,6 +50,12 @@ class BlockFisher:
     def diagonal(self, part: int) -> Tensor:
         return self.inverse.split(self.counts)[part].diagonal(dim1=1, dim2=2).flatten()[: self.parts[part]]
 
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        inverse = self.inverse.split(self.counts)[part]
+        block, place = positions // self.block, positions % self.block
+        found = inverse[block[:, :, None], place[:, :, None], place[:, None]]
+        return found * (block[:, :, None] == block[:, None])
+
     def state(self) -> dict[str, Tensor]:
         return {"inverse": self.inverse, "support": self.support}
 

@@ -31,6 +31,9 @@ class Diagonal:
     def diagonal(self, part: int) -> Tensor:
         return self.inverse
 
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        return torch.diag_embed(self.inverse[positions])
+
     def state(self) -> dict[str, Tensor]:
         return {"inverse": self.inverse}
 

@@ -88,6 +88,10 @@ class FishLeg:
     def diagonal(self, part: int) -> Tensor:
         return self.layers[part].diagonal().flatten()
 
+    @torch.no_grad()
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        return self.layers[part].blocks(positions)
+
     def state(self) -> dict[str, Tensor]:
         tensors = {"support": self.support}
         for index, layer in enumerate(self.layers):

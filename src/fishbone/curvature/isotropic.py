@@ -20,6 +20,9 @@ class Isotropic:
     def diagonal(self, part: int) -> Tensor:
         return torch.ones(len(self.support))
 
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        return torch.eye(positions.shape[1]).expand(len(positions), -1, -1)
+
     def state(self) -> dict[str, Tensor]:
         return {}
 

@@ -43,6 +43,9 @@ class Kfac:
     def diagonal(self, part: int) -> Tensor:
         return self.layers[part].diagonal().flatten()
 
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        return self.layers[part].blocks(positions)
+
     def state(self) -> dict[str, Tensor]:
         return {f"{i}/{part}": p for i, layer in enumerate(self.layers) for part, p in enumerate(layer.parameters)}
 

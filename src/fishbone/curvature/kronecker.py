@@ -57,6 +57,24 @@ class KroneckerInverse:
             return scale * along_modes(squares, torch.ones_like(scale))
         return along_modes(squares, scale)
 
+    def blocks(self, positions: Tensor) -> Tensor:
+        """Q of groups of weights, (G, c, c), for positions (G, c) in the flattened o x n; each group of one output.
+
+        With one output Q is L^T diag(w) L (inside) or w D L^T L D (outside), w summed over the outputs' basis.
+        """
+        first, *others = self.bases
+        columns = positions % self.log_scale.shape[1]
+        outputs = positions[:, 0] // self.log_scale.shape[1]
+        inner = others[0] if len(others) == 1 else torch.kron(*others)
+        picked = inner[:, columns].movedim(0, 1)  # (G, n, c)
+        scale = self.log_scale.exp()
+        if self.place == "outside":
+            left = (first[:, outputs] ** 2).sum(0)[:, None, None]
+            right = picked * scale.flatten()[positions][:, None]
+            return left * right.mT @ right
+        weights = (first.mT**2)[outputs] @ scale**2
+        return (picked * weights[:, :, None]).mT @ picked
+
     def detached(self) -> Self:
         """A copy that learning no longer changes."""
         bases = tuple(basis.detach().clone() for basis in self.bases)

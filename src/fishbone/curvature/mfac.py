@@ -41,6 +41,10 @@ class Mfac:
         """Never below zero by rounding: bounded from below by a millionth of 1 / gamma."""
         return (1 / self.gamma - (self.half**2).sum(0)).clamp(min=1e-6 / self.gamma)
 
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        picked = self.half[:, positions].movedim(0, 1)  # (G, N, c)
+        return torch.eye(positions.shape[1], dtype=picked.dtype) / self.gamma - picked.mT @ picked
+
     def state(self) -> dict[str, Tensor]:
         return {"half": self.half, "support": self.support}
 

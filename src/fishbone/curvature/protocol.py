@@ -38,6 +38,13 @@ class Estimator(Protocol):
     def diagonal(self, part: int) -> Tensor:
         """diag Q of one part, (parts[part],), strictly positive."""
 
+    def blocks(self, positions: Tensor, part: int) -> Tensor:
+        """Q of groups of weights, (G, c, c).
+
+        Args:
+            positions: (G, c) int64, within the part; a group's weights belong to one output.
+        """
+
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on bit-identically."""
 

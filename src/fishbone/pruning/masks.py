@@ -5,6 +5,7 @@ the importance metric of FLS). Masks are explicit booleans, never read back from
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,6 +20,33 @@ def saliency(weights: Tensor, diagonal: Tensor) -> Tensor:
     return (weights**2).div_(diagonal).div_(2)
 
 
+def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tensor], most: int = 1 << 14) -> Tensor:
+    """½ θ_G^T (Q_GG)^-1 θ_G, the rise of the loss when a group G goes as a whole, shared out evenly to its weights.
+
+    Args:
+        weights: one part's θ, (p,).
+        group: (p,), ascending: the group of each weight.
+        blocks: positions (G, c) → Q_GG (G, c, c).
+        most: entries of Q_GG to hold at once.
+
+    Returns:
+        (p,); a group's entries sum to its loss.
+    """
+    _, sizes = group.unique_consecutive(return_counts=True)
+    starts, losses = sizes.cumsum(0) - sizes, torch.empty_like(weights)
+    for size in sizes.unique().tolist():
+        for first in starts[sizes == size].split(max(1, most // size**2)):
+            positions = first[:, None] + torch.arange(size)
+            own = weights[positions].double()[..., None]
+            matrix = blocks(positions).double()
+            middle = matrix.diagonal(dim1=1, dim2=2)
+            middle += 1e-6 * middle.mean(1, keepdim=True)  # float32 may have rounded it to indefinite
+            factor, _ = torch.linalg.cholesky_ex(matrix)  # not a number where it is: ranked last
+            whole = torch.linalg.solve_triangular(factor, own, upper=False).square().sum((1, 2)) / 2
+            losses[positions] = (whole / size).to(losses.dtype)[:, None].expand(-1, size)
+    return losses
+
+
 def keep(
     scores: Tensor,
     mask: Tensor,
@@ -29,9 +57,9 @@ def keep(
 ) -> Tensor:
     """The mask after ``floor(sparsity * d)`` weights are gone: those already gone, then the lowest scores.
 
-    A group scores the sum of its weights' scores over its size: the predicted rise of the loss for each weight that
-    goes. Whole groups go as long as the count is not exceeded, so unstructured counts are exact. Of N:M groups each
-    loses ``floor(sparsity * M)`` weights. Ties go by position, so the same scores always give the same mask.
+    A group scores the mean of its weights' scores: the predicted rise of the loss for each weight that goes. Whole
+    groups go as long as the count is not exceeded, so unstructured counts are exact. Of N:M groups each loses
+    ``floor(sparsity * M)`` weights. Ties go by position, so the same scores always give the same mask.
 
     Args:
         scope: ``global``, or ``layer`` with the same sparsity in each.

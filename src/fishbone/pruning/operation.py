@@ -7,6 +7,7 @@ Weights outside the estimator's support are already out of its Q and stay out of
 it stands: without the down-date, unless the estimator is refined before every step.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.protocol import Estimator
 from fishbone.pruning.compensation import Compensation, Solver, compensate, independent
-from fishbone.pruning.masks import keep, saliency
-from fishbone.pruning.patterns import UNSTRUCTURED, Pattern
+from fishbone.pruning.masks import group_losses, keep, saliency
+from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Surgery:
     """What a step does with the curvature; the same choices for every estimator.
 
     Attributes:
-        ranking: ``saliency`` θ² / (2 diag Q), or ``magnitude``.
+        ranking: ``saliency`` θ² / (2 diag Q), of blocks and channels ½ θ_G^T (Q_GG)^-1 θ_G; or ``magnitude``.
         compensation: of the other weights: ``none``; ``independent``, the sum of every removed weight's own update, as
             WoodFisher, oBERT and M-FAC publish it; ``joint``, solved for all weights that the step removes;
             ``anchored``, solved for all weights removed since Q was fitted, from the weights it was fitted at.
@@ -76,8 +77,12 @@ class Operation:
         present = self.layout.read(self.model)
         if self.surgery.ranking == "magnitude":
             return present.abs_()
-        parts = enumerate(present.split(self.estimator.parts))
-        return torch.cat([saliency(own, self.estimator.diagonal(part)) for part, own in parts])
+        weights = present.split(self.estimator.parts)
+        if self.surgery.pattern.kind in ("block", "channels"):
+            group = groups(self.layout, self.surgery.pattern).split(self.estimator.parts)
+            blocks = (functools.partial(self.estimator.blocks, part=part) for part in range(len(weights)))
+            return torch.cat([group_losses(*own) for own in zip(weights, group, blocks, strict=True)])
+        return torch.cat([saliency(own, self.estimator.diagonal(part)) for part, own in enumerate(weights)])
 
     def _compensate(self, before: Tensor) -> Compensation:
         kind, inverse = self.surgery.compensation, self.estimator
