@@ -47,7 +47,17 @@ PARAMS = {
         "weights": "all",
         "renew": False,
     },
-    "retraining": None,
+    "retraining": {
+        "steps_per_halving": 1,
+        "epochs": 1,
+        "batch": 40,
+        "learning_rate": 0.05,
+        "warmup": 0.3,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "precision": "fp32",
+        "device": "cpu",
+    },
     "threads": 1,
 }
 STEPS = 5
@@ -172,11 +182,7 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
 
 
 def test_retraining_trains_what_is_left_and_nothing_else(trained, tmp_path):
-    retraining = {
-        "epochs": 1, "batch": 40, "learning_rate": 0.05, "warmup": 0.3, "momentum": 0.9, "weight_decay": 0.0,
-        "precision": "fp32", "device": "cpu",
-    }  # fmt: skip
-    prune(trained, tmp_path / "with", "obs", retraining=retraining)
+    prune(trained, tmp_path / "with", "obs-gradual")
     prune(trained, tmp_path / "without", "obs")
     trained_on, plain = (load_model(tmp_path / name / "0.4.safetensors")[0] for name in ("with", "without"))
     masks, _ = read_tensors(tmp_path / "with" / "0.4.mask.safetensors")

@@ -32,6 +32,7 @@ class Method:
     ranking, compensation, refine_every: see `fishbone.pruning.operation.Surgery`.
     changes: fields of `Learning` that this variant of FishLeg sets.
     share: of the curvature images that the method looks at.
+    retrained: the weights that are left are trained after every step.
     """
 
     estimator: Literal["isotropic", "diagonal", "blocks", "mfac", "kfac", "ekfac", "fishleg"]
@@ -40,6 +41,7 @@ class Method:
     refine_every: int
     changes: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
+    retrained: bool = False
 
 
 def _fls(compensation: str = "anchored", refine_every: int = ONCE, **changes) -> Method:
@@ -76,6 +78,12 @@ VARIANTS = {
     # fewer images: how much noise each stands
     "fls-tenth": Method("fishleg", "saliency", "anchored", ONCE, share=0.1),
     "obs-tenth": Method("blocks", "saliency", "joint", 1, share=0.1),
+    # gradual: the weights move between the steps, so curvature is estimated before each
+    "magnitude-gradual": Method("isotropic", "magnitude", "none", 1, retrained=True),
+    "obs-gradual": Method("blocks", "saliency", "joint", 1, retrained=True),
+    "fls-gradual": Method(
+        "fishleg", "saliency", "anchored", 1, {"renew": True, "first_steps": 0, "later_steps": 0}, retrained=True
+    ),
 }
 
 

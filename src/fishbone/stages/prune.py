@@ -18,6 +18,7 @@ Method = Literal[
     "magnitude", "obd", "obs", "obs-independent", "chita", "mfac", "kfac", "ekfac", "fls", "fls-start", "fls-outer",
     "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent",
     "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed", "fls-tenth", "obs-tenth",
+    "magnitude-gradual", "obs-gradual", "fls-gradual",
 ]  # fmt: skip
 MASK = "mask"  # beside the network's own tensors, in the copies kept on the way
 
@@ -57,8 +58,9 @@ class Fls(Block):
 
 
 class Retraining(Block):
-    """Training of the weights that are left, after each pruning step."""
+    """Training of the weights that are left, after each step of the gradual methods; the others never train."""
 
+    steps_per_halving: int = Field(description="pruning steps while the density halves", ge=1)
     epochs: int = Field(description="passes over the training split after each step", ge=1)
     batch: int = Field(description="images in a step", ge=2)
     learning_rate: float = Field(description="peak of each one-cycle schedule", gt=0)
@@ -94,7 +96,7 @@ class Params(Block):
     solver_tolerance: float = Field(description="relative residual at which they stop", gt=0, lt=1)
     block: int = Field(description="consecutive weights whose Fisher block obs and chita invert", ge=1)
     fls: Fls
-    retraining: Retraining | None = Field(description="null: no weight is retrained")
+    retraining: Retraining
     threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
 
 
@@ -232,6 +234,7 @@ def _prune(
     from fishbone.pruning.cost import measured
     from fishbone.pruning.images import draw, recalibrated
     from fishbone.pruning.masks import density_steps
+    from fishbone.pruning.methods import METHODS, VARIANTS
     from fishbone.pruning.trajectory import follow, score_dampings
 
     torch.set_num_threads(params.threads)
@@ -242,7 +245,8 @@ def _prune(
     work = {"method": method, "params": params.model_dump(), "data": dataset.digest, "model": parent, "seed": seed}
     progress = Checkpoint(checkpoint, work)
     images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed)
-    gradients, operation = _operations(method, params, network, *images(params.curvature_images, "curvature"), seed)
+    recipe = (METHODS | VARIANTS)[method]
+    gradients, operation = _operations(recipe, params, network, *images(params.curvature_images, "curvature"), seed)
     recalibrate = functools.partial(recalibrated, inputs=images(params.recalibration_images, "recalibration")[0])
 
     splits = {name: dataset.split(name) for name in ("validation", "test")}
@@ -283,9 +287,10 @@ def _prune(
         final = operation(network, **chosen)
         metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
         metrics["dense_test_accuracy"] = accuracy(network, "test")
-        steps = density_steps(params.sparsities, params.steps_per_halving)
+        pace = params.retraining if recipe.retrained else params
+        steps = density_steps(params.sparsities, pace.steps_per_halving)
         column = "validation_accuracy_without_recalibration", judge
-        retrain = _retraining(params, dataset, seed)
+        retrain = _retraining(recipe, params, dataset, seed)
         started = time.perf_counter()
         history = follow(final, steps, column, progress, scores, _print, retrain, keep)
     cost = {
@@ -313,18 +318,17 @@ def _prune(
     shutil.rmtree(kept)
 
 
-def _operations(method: Method, params: Params, network, inputs, labels, seed: int):
+def _operations(recipe, params: Params, network, inputs, labels, seed: int):
     """(gradients, (network, damping) → operation); a trial keeps FishLeg's first curvature throughout."""
     from fishbone.curvature.gradients import Gradients
     from fishbone.curvature.layout import Layout, prunable
     from fishbone.curvature.learning import Learning
     from fishbone.curvature.likelihoods import Softmax
     from fishbone.pruning.compensation import Solver
-    from fishbone.pruning.methods import METHODS, ONCE, VARIANTS, estimators
+    from fishbone.pruning.methods import ONCE, estimators
     from fishbone.pruning.operation import Operation, Surgery
 
     layout = Layout.of(network, prunable(network))
-    recipe = (METHODS | VARIANTS)[method]
     count = round(recipe.share * len(inputs))
     gradients = Gradients(layout, inputs[:count], params.fisher, Softmax(), labels[:count], seed)
     fls = params.fls.model_dump()
@@ -333,24 +337,23 @@ def _operations(method: Method, params: Params, network, inputs, labels, seed: i
     solver = Solver(params.solver_iterations, params.solver_tolerance)
 
     def operation(model, gamma: float = 0.0, trial: bool = False) -> Operation:
-        every = 1 if params.retraining else recipe.refine_every
-        if trial and recipe.estimator == "fishleg":
-            every = ONCE
+        every = ONCE if trial and recipe.estimator == "fishleg" else recipe.refine_every
         surgery = Surgery(recipe.ranking, recipe.compensation, every, solver, scope=params.scope)
         return Operation(model, layout, make(gamma, trial), surgery)
 
     return gradients, operation
 
 
-def _retraining(params: Params, dataset, seed: int):
+def _retraining(method, params: Params, dataset, seed: int):
     """(operation, step) → None: trains what is left, or does nothing."""
     from fishbone.nn.train import Recipe
     from fishbone.pruning.retraining import retrain
     from fishbone.seeding import derive
 
-    if params.retraining is None:
+    if not method.retrained:
         return lambda operation, step: None
-    recipe = Recipe(**params.retraining.model_dump(), padding=params.padding, flip=params.flip)
+    chosen = params.retraining.model_dump(exclude={"steps_per_halving"})
+    recipe = Recipe(**chosen, padding=params.padding, flip=params.flip)
     splits = dataset.split("train"), dataset.split("validation")
 
     def train_on(operation, step: int) -> None:

@@ -132,7 +132,7 @@ def _noise(study: Study) -> Iterator[Claim]:
             few_fls, few_obs = (_gaps(runs[i + 1][seed], runs[i][seed]) for i in (0, 2))
             values[seed] = fmean(few_obs.values()) - fmean(few_fls.values())
         artefacts = [one[seed].artefact for seed in seeds for one in runs]
-        setting = f"{data_setting(study, dataset, ('CIFAR-10', 'TinyImageNet'))}; {_retraining(study)}."
+        setting = f"{data_setting(study, dataset, ('CIFAR-10', 'TinyImageNet'))}; no training after pruning."
         yield judge(statement, Evidence(dataset, values, setting, artefacts), "below")
 
 
@@ -219,12 +219,6 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
         yield judge(test.statement, Evidence(dataset, values, setting, artefacts), "above", test.bound)
 
 
-def _retraining(study: Study) -> str:
-    """Whether weights were trained between steps, as part of a sentence."""
-    recipe = study.params.get("prune", {}).get("retraining")
-    return f"{recipe['epochs']} epochs of training after each step" if recipe else "no training after pruning"
-
-
 def _gaps(fls: Result, other: Result) -> Gaps:
     first, second = accuracies(fls), accuracies(other)
     return {sparsity: 100 * (first[sparsity] - second[sparsity]) for sparsity in first if sparsity in second}
@@ -233,4 +227,4 @@ def _gaps(fls: Result, other: Result) -> Gaps:
 def _setting(test: Test, study: Study, dataset: str, run: Result) -> str:
     sparsity = next(key.removeprefix(PREFIX) for key in run.content if key.startswith(PREFIX))
     data, network = data_setting(study, dataset, test.data), network_setting(run, f"{sparsity}.json", test.network)
-    return f"{data}; {network}; batch norm recalibrated, {_retraining(study)}; the paper's protocol is not known."
+    return f"{data}; {network}; batch norm recalibrated, no training after pruning; the paper's protocol is not known."
