@@ -152,10 +152,18 @@ def test_a_groups_loss_is_that_of_removing_it_with_compensation():
         change[gone] = -weights[gone]
         change[~gone] = torch.linalg.solve(fisher[~gone][:, ~gone], fisher[~gone][:, gone] @ weights[gone])
         expected = (0.5 * change @ fisher @ change).item()
-        assert losses[gone].sum().item() == pytest.approx(expected, rel=1e-4)
+        assert losses[gone].sum().item() == pytest.approx(expected, rel=1e-9)
         assert losses[gone].unique().numel() == 1
     single = group_losses(weights, torch.arange(7), lambda p: inverse[p[:, :, None], p[:, None]])
-    torch.testing.assert_close(single, saliency(weights, inverse.diagonal()), rtol=1e-5, atol=0)
+    torch.testing.assert_close(single, saliency(weights, inverse.diagonal()), rtol=1e-9, atol=0)
+
+
+def test_a_group_whose_matrix_is_indefinite_is_ranked_last():
+    weights, group = torch.ones(4, dtype=torch.float64), torch.tensor([0, 0, 1, 1])
+    matrices = torch.tensor([[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]], dtype=torch.float64)
+    losses = group_losses(weights, group, lambda p: matrices[p[:, 0] // 2])
+    kept = keep_in(losses, torch.ones(4, dtype=torch.bool), 0.5, Layout(("w",), ((2, 2),)), parse_pattern("block-2"))
+    assert kept.tolist() == [True, True, False, False]
 
 
 @given(st.lists(st.floats(-5, 5) | st.just(float("nan")) | st.just(1.0), min_size=1, max_size=30), st.data())

@@ -48,7 +48,7 @@ PARAMS = {
         "renew": False,
     },
     "retraining": {
-        "steps_per_halving": 1,
+        "steps_per_halving": 2,
         "epochs": 1,
         "batch": 40,
         "learning_rate": 0.05,
@@ -61,7 +61,7 @@ PARAMS = {
     "threads": 1,
 }
 STEPS = 5
-METHODS = pytest.mark.parametrize("method", ["fls", "obs", "magnitude", "fls-assimilated"])
+METHODS = ["fls", "obs", "magnitude", "fls-assimilated"]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def invoke(words: list[str]) -> None:
         raise result.exception
 
 
-@METHODS
+@pytest.mark.parametrize("method", METHODS)
 def test_every_sparsity_is_written_exactly_and_metrics_are_what_the_files_give(trained, tmp_path, method):
     prune(trained, tmp_path, method)
     dataset, metrics = load_dataset(trained[1]), read_json(tmp_path / "metrics.json")
@@ -153,7 +153,7 @@ def test_learning_is_logged_at_every_refinement(trained, tmp_path):
     assert refined == [True] * STEPS
 
 
-@METHODS
+@pytest.mark.parametrize("method", [*METHODS, "fls-gradual"])
 def test_a_killed_run_resumes_to_the_same_bytes(trained, tmp_path, method):
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "progress.safetensors"
     prune(trained, whole, method)
@@ -166,7 +166,30 @@ def test_a_killed_run_resumes_to_the_same_bytes(trained, tmp_path, method):
     same = [{name: value for name, value in hashes(out).items() if name != "cost.json"} for out in (resumed, whole)]
     assert same[0] == same[1]
     assert set(read_json(resumed / "cost.json").values()) == {None}
-    assert not checkpoint.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["resumed", "whole"]
+
+
+def test_progress_without_the_copies_made_on_the_way_is_not_resumed(trained, tmp_path):
+    again = ["prune", *arguments(trained, tmp_path / "out"), "--checkpoint", str(tmp_path / "progress.safetensors")]
+    kill_when(again, lambda: any(tmp_path.glob(".kept-*/0.4.safetensors")))
+    for copy in tmp_path.glob(".kept-*/*"):
+        copy.unlink()
+    run(again)
+    assert set(read_json(tmp_path / "out" / "metrics.json")) > {"test_accuracy/0.4", "test_accuracy/0.85"}
+
+
+def test_magnitude_has_no_damping_to_choose(trained, tmp_path):
+    for method in ("magnitude", "magnitude-gradual"):
+        prune(trained, tmp_path / method, method)
+        assert not any("gamma" in key for key in read_json(tmp_path / method / "metrics.json"))
+
+
+def test_precision_of_judging_does_not_touch_what_is_reported(trained, tmp_path):
+    for precision in ("fp32", "bf16"):
+        prune(trained, tmp_path / precision, "fls-start", precision=precision, gammas=[0.01])
+    found = [read_json(tmp_path / precision / "metrics.json") for precision in ("fp32", "bf16")]
+    first, second = ({k: v for k, v in one.items() if "by_gamma" not in k} for one in found)
+    assert first == second
 
 
 def test_methods_of_the_stage_are_those_of_the_library():

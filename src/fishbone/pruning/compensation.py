@@ -58,7 +58,7 @@ def compensate(inverse: Inverse, weights: Tensor, removed: Tensor, solver: Solve
     for part, own, gone in _parts(inverse, kept, removed):
         if not gone.any():
             continue
-        target = own * gone
+        target = torch.where(gone, own, 0)
         x, residual = _conjugate_gradients(inverse, part, gone, target, solver)
         own.sub_(inverse.product(x, part)).masked_fill_(gone, 0)
         loss += 0.5 * _dot(target, x)

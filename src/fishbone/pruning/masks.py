@@ -39,10 +39,9 @@ def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tens
             positions = first[:, None] + torch.arange(size)
             own = weights[positions].double()[..., None]
             matrix = blocks(positions).double()
-            middle = matrix.diagonal(dim1=1, dim2=2)
-            middle += 1e-6 * middle.mean(1, keepdim=True)  # float32 may have rounded it to indefinite
-            factor, _ = torch.linalg.cholesky_ex(matrix)  # not a number where it is: ranked last
+            factor, failed = torch.linalg.cholesky_ex(matrix)
             whole = torch.linalg.solve_triangular(factor, own, upper=False).square().sum((1, 2)) / 2
+            whole[failed > 0] = torch.nan  # float32 rounded Q_GG to indefinite: such groups are ranked last
             losses[positions] = (whole / size).to(losses.dtype)[:, None].expand(-1, size)
     return losses
 

@@ -90,7 +90,7 @@ class Params(Block):
     padding: int = Field(description="random crops of these images shift by up to this; as in training", ge=0)
     flip: bool = Field(description="mirror these images at random; as in training")
     precision: Literal["auto", "bf16", "fp32"] = Field(
-        description="of judging dampings and steps; auto: bf16 where it is faster. What is reported is always fp32"
+        description="of judging dampings and steps; auto: bf16 where it is faster. Test accuracy is always in fp32"
     )
     solver_iterations: int = Field(description="most conjugate-gradient iterations of a compensation", ge=1)
     solver_tolerance: float = Field(description="relative residual at which they stop", gt=0, lt=1)
@@ -246,6 +246,7 @@ def _prune(
     progress = Checkpoint(checkpoint, work)
     images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed)
     recipe = (METHODS | VARIANTS)[method]
+    damped = recipe.estimator != "isotropic"
     gradients, operation = _operations(recipe, params, network, *images(params.curvature_images, "curvature"), seed)
     recalibrate = functools.partial(recalibrated, inputs=images(params.recalibration_images, "recalibration")[0])
 
@@ -268,27 +269,34 @@ def _prune(
             return judge(recalibrate(pruned))
 
     def tune() -> dict[str, float]:
-        gammas = [] if method == "magnitude" else params.gammas
+        gammas = params.gammas if damped else []
         trial = functools.partial(operation, trial=True)
         return score_dampings(network, gammas, trial, params.tuning_sparsities, judge_recalibrated)
 
-    kept = out / "kept" if checkpoint is None else checkpoint.with_suffix(".kept")
+    pace = params.retraining if recipe.retrained else params
+    steps = density_steps(params.sparsities, pace.steps_per_halving)
+    kept = (checkpoint.parent if checkpoint else out) / f".kept-{progress.identity[:16]}"
+
+    def copy_of(sparsity: float) -> Path:
+        return kept / f"{sparsity}.safetensors"
 
     def keep(operation, sparsity: float) -> None:
         if sparsity in params.sparsities:
-            write_tensors(kept / f"{sparsity}.safetensors", operation.model.state_dict() | {MASK: operation.mask})
+            write_tensors(copy_of(sparsity), operation.model.state_dict() | {MASK: operation.mask})
 
     saved = progress.load()
+    done = steps[: len(saved[1]["history"])] if saved else []
+    if not all(copy_of(sparsity).exists() for sparsity in done if sparsity in params.sparsities):
+        progress.remove()  # of no use without the copies made so far
+        saved = None
     with measured() as whole:
         begun = time.perf_counter()
         scores = saved[1]["notes"] if saved else tune()
         tuned = time.perf_counter()
-        chosen = {} if method == "magnitude" else {"gamma": float(max(scores, key=scores.get))}
+        chosen = {"gamma": float(max(scores, key=scores.get))} if damped else {}
         final = operation(network, **chosen)
         metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
         metrics["dense_test_accuracy"] = accuracy(network, "test")
-        pace = params.retraining if recipe.retrained else params
-        steps = density_steps(params.sparsities, pace.steps_per_halving)
         column = "validation_accuracy_without_recalibration", judge
         retrain = _retraining(recipe, params, dataset, seed)
         started = time.perf_counter()
@@ -300,7 +308,7 @@ def _prune(
         "backward_passes": gradients.backward,
     }
     for sparsity in params.sparsities:
-        state, _ = read_tensors(kept / f"{sparsity}.safetensors")
+        state, _ = read_tensors(copy_of(sparsity))
         mask = state.pop(MASK)
         network.load_state_dict(state)
         whole = recalibrate(network)
