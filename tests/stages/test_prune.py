@@ -153,7 +153,9 @@ def test_learning_is_logged_at_every_refinement(trained, tmp_path):
     assert refined == [True] * STEPS
 
 
-@pytest.mark.parametrize("method", [*METHODS, "fls-gradual"])
+@pytest.mark.parametrize(
+    "method", ["fls", "obs", "fls-assimilated", "fls-gradual"]
+)  # magnitude is too fast to be killed
 def test_a_killed_run_resumes_to_the_same_bytes(trained, tmp_path, method):
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "progress.safetensors"
     prune(trained, whole, method)
