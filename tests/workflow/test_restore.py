@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -61,20 +60,6 @@ def test_a_damaged_result_is_found_by_its_hash_and_made_again(clone):
     history.write_text(history.read_text() + "tampered\n")
     adopted = clone.fishbone("adopt", "--study", "smoke").stdout
     assert "smoke-train" in adopted.split("to be run:")[1]
-
-
-def test_unrecorded_results_of_plain_snakemake_are_kept(clone):
-    """Recorded by someone else, made again here with other parameters by snakemake alone, then `reproduce`."""
-    clone.fishbone("adopt", "--study", "smoke")
-    study = clone.root / "studies" / "smoke.yaml"
-    study.write_text(study.read_text().replace("sparsities: [0.5,", "sparsities: [0.4, 0.5,"))
-    clone.fishbone("generate")
-    clone.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "1", "--until", "prune")
-    (clone.root / ".snakemake" / "fishbone" / "smoke").unlink()
-    pruned = next((clone.root / "results" / "smoke" / "prune").rglob("metrics.json"))
-    before = pruned.stat().st_mtime_ns
-    clone.fishbone("reproduce", "--study", "smoke")
-    assert pruned.stat().st_mtime_ns == before
 
 
 def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):

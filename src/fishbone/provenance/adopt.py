@@ -4,12 +4,8 @@ File times mean nothing then. DVC compares contents, commands and parameters wit
 and all that follows it, is stale: its outputs are made old (mtime 1, not 0, which Snakemake takes for "no time") and
 their records removed. The other outputs are touched in DAG order, which also writes Snakemake's records. Nothing is
 deleted, and an interruption does no harm.
-
-Files that Snakemake made here are left to it: results of a plain ``snakemake`` run that were never recorded differ from
-``dvc.lock`` too, and are not stale.
 """
 
-import base64
 import json
 import os
 import subprocess
@@ -35,15 +31,6 @@ def stale_stages(stages: dict[str, dict], changed: set[str]) -> set[str]:
         stale = grown
 
 
-def _made_here(output: str, root: Path) -> bool:
-    """Whether Snakemake's own record of this file is younger than the file: nobody has replaced it since."""
-    record = root / ".snakemake" / "metadata" / base64.b64encode(output.encode(), b"_-").decode()
-    if not record.is_file():
-        return False
-    ended = json.loads(record.read_text(encoding="utf-8")).get("endtime") or 0
-    return (root / output).stat().st_mtime <= ended
-
-
 def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
     """Adopt a study's restored results; returns (stages that hold, stale stages).
 
@@ -63,7 +50,7 @@ def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
         text=True,
     )
     stale = stale_stages(stages, set(json.loads(status.stdout or "{}")) & set(stages))
-    old = [out for name in stale for out in stages[name]["outs"] if (root / out).exists() and not _made_here(out, root)]
+    old = [out for name in stale for out in stages[name]["outs"] if (root / out).exists()]
     for out in old:
         os.utime(root / out, (1, 1))
     snakemake = tool("snakemake", "--quiet", "all", "--config", f"study={study}")
