@@ -195,9 +195,12 @@ def _comparable(baseline: str, comparable: float) -> Test:
 
 
 def _baselines(study: Study) -> list[str]:
-    """Every other method of the study that is no variant of FLS, as the paper's second baseline is not known."""
+    """Every other method of the study that is no variant of FLS, as the paper's second baseline is not known.
+
+    Methods that see fewer images or that train between the steps are not on FLS's terms and are left out.
+    """
     found = [name for name in study.names("prune") if name != "fls" and not name.startswith("fls-")]
-    return [name for name in found if name != "obs-tenth"] or ["obs"]
+    return [name for name in found if not name.endswith(("-tenth", "-gradual"))] or ["obs"]
 
 
 def _apply(test: Test, study: Study) -> Iterator[Claim]:
