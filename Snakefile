@@ -2,9 +2,11 @@
 # Each rule calls the verb of its own name: `python -m fishbone VERB`.
 import re
 import sys
+from pathlib import Path
 
 sys.path.insert(0, "src")
 
+from fishbone.provenance import stamp
 from fishbone.provenance.params import job_params, load_study
 from fishbone.provenance.sources import sources
 
@@ -32,6 +34,12 @@ include: "workflow/rules/gan.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/bench.smk"
 include: "workflow/rules/report.smk"
+
+
+onstart:
+    # What snakemake makes from nothing is its own; `fishbone reproduce` must not take it for restored results.
+    if not Path("results", STUDY).exists():
+        stamp.write(STUDY, Path())
 
 
 rule all:

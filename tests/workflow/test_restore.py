@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,22 @@ def test_a_damaged_result_is_found_by_its_hash_and_made_again(clone):
     history.write_text(history.read_text() + "tampered\n")
     adopted = clone.fishbone("adopt", "--study", "smoke").stdout
     assert "smoke-train" in adopted.split("to be run:")[1]
+
+
+def test_unrecorded_results_of_plain_snakemake_are_kept(finished, tmp_path):
+    """Other parameters than the recorded ones, run by snakemake alone in a clean clone, then `reproduce`."""
+    finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "plain"))
+    plain = Workspace(tmp_path / "plain")
+    study = plain.root / "studies" / "smoke.yaml"
+    study.write_text(study.read_text().replace("sparsities: [0.5,", "sparsities: [0.4, 0.5,"))
+    plain.fishbone("generate")
+    plain.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "2", "--until", "train")
+    left = plain.pending()
+    assert left
+    assert plain.pending_stages().isdisjoint({"prepare", "train"})
+    done = plain.fishbone("reproduce", "--study", "smoke", "--cores", "2")
+    assert "adopted" not in done.stdout
+    assert done.stderr.startswith(f"{len(left)} of ")
 
 
 def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):
