@@ -2,12 +2,17 @@
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
+from fishbone.data.dataset import load_dataset
 from fishbone.errors import InputError
-from fishbone.files import read_tensors
+from fishbone.files import read_tensors, write_history, write_json, write_tensors
+from fishbone.nn.evaluate import evaluate
+from fishbone.pruning.images import draw
+from fishbone.pruning.surgeon import Surgeon
 
 REMEDY = "Give FILE.py:FUNCTION, a function without arguments that returns the torch.nn.Module."
 
@@ -43,3 +48,57 @@ def load_network(spec: str, weights: Path) -> nn.Module:
         remedy = "Save them with safetensors.torch.save_file(network.state_dict(), …)."
         raise InputError(f"weights do not fit {spec}: {error}", file=weights, remedy=remedy) from None
     return network.eval()
+
+
+def prune_file(
+    spec: str,
+    weights: Path,
+    data: Path,
+    method: str,
+    sparsity: float,
+    out: Path,
+    *,
+    pattern: str = "unstructured",
+    padding: int = 0,
+    flip: bool = False,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    report: Callable[[dict], None] = lambda row: None,
+) -> dict[str, float]:
+    """`Surgeon` on a network from a file, with a prepared data set's training split as its loader.
+
+    Writes ``pruned.safetensors``, ``pruned.mask.safetensors``, ``history.csv`` and ``metrics.json`` in ``out``.
+
+    Args:
+        spec, weights: as in `load_network`.
+        padding, flip: of random crops and mirror images, as in the network's training.
+
+    Returns:
+        The metrics: test accuracy before and after, the sparsity reached, the damping and the losses that chose it.
+
+    Raises:
+        InputError: the network, its weights or the options do not do; names what.
+    """
+    dataset = load_dataset(data)
+    network = load_network(spec, weights)
+    images = min(1000, len(dataset.train))
+    metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
+    loader = [draw(dataset, images, "curvature", padding=padding, flip=flip, seed=seed)]
+    held = dataset.split("validation")
+    try:
+        surgeon = Surgeon(network, loader, "softmax", method=method, images=images, validation=held, seed=seed)
+        pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=report)
+    except ValueError as error:
+        raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None
+    weights_left = sum(int(mask.sum()) for mask in pruned.masks.values())
+    metrics |= {
+        "gamma": pruned.gamma,
+        "sparsity": 1 - weights_left / sum(mask.numel() for mask in pruned.masks.values()),
+        "test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"],
+    }
+    metrics |= {f"validation_loss_by_gamma/{gamma}": loss for gamma, loss in pruned.validation_loss.items()}
+    write_tensors(out / "pruned.safetensors", network.state_dict())
+    write_tensors(out / "pruned.mask.safetensors", pruned.masks)
+    write_history(out / "history.csv", pruned.history)
+    write_json(out / "metrics.json", metrics)
+    return metrics

@@ -162,8 +162,11 @@ def command(
     if model_file:
         _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
         _unused("--model-file", **{"--model": model, "--params": params})
-        augmentation = {"padding": padding, "flip": flip}
-        _prune_foreign(model_file, weights, data, method, sparsity, pattern, augmentation, seed, checkpoint, out)
+        from fishbone.pruning.foreign import prune_file
+
+        options = {"pattern": pattern, "padding": padding, "flip": flip, "seed": seed, "checkpoint": checkpoint}
+        metrics = prune_file(model_file, weights, data, method, sparsity, out, report=_print, **options)
+        click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
     else:
         _needed("a network made by `fishbone train`", **{"--model": model, "--params": params})
         _unused("--model", **{"--weights": weights, "--sparsity": sparsity})
@@ -180,44 +183,6 @@ def _unused(purpose: str, **options) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise click.UsageError(f"{purpose} and {' and '.join(given)} exclude each other")
-
-
-def _prune_foreign(
-    spec: str, weights: Path, data: Path, method: Method, sparsity: float, pattern: str, augmentation: dict, seed: int,
-    checkpoint: Path | None, out: Path,
-) -> None:  # fmt: skip
-    """`fishbone.pruning.Surgeon` on a network from a file; the data set's training split is its loader."""
-    from fishbone.data.dataset import load_dataset
-    from fishbone.errors import InputError
-    from fishbone.files import write_history, write_json, write_tensors
-    from fishbone.nn.evaluate import evaluate
-    from fishbone.pruning.foreign import load_network
-    from fishbone.pruning.images import draw
-    from fishbone.pruning.surgeon import Surgeon
-
-    dataset = load_dataset(data)
-    network = load_network(spec, weights)
-    images = min(1000, len(dataset.train))
-    metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
-    loader = [draw(dataset, images, "curvature", **augmentation, seed=seed)]
-    held = dataset.split("validation")
-    try:
-        surgeon = Surgeon(network, loader, "softmax", method=method, images=images, validation=held, seed=seed)
-        pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=_print)
-    except ValueError as error:
-        raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None
-    weights_left = sum(int(mask.sum()) for mask in pruned.masks.values())
-    metrics |= {
-        "gamma": pruned.gamma,
-        "sparsity": 1 - weights_left / sum(mask.numel() for mask in pruned.masks.values()),
-        "test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"],
-    }
-    metrics |= {f"validation_loss_by_gamma/{gamma}": loss for gamma, loss in pruned.validation_loss.items()}
-    write_tensors(out / "pruned.safetensors", network.state_dict())
-    write_tensors(out / "pruned.mask.safetensors", pruned.masks)
-    write_history(out / "history.csv", pruned.history)
-    write_json(out / "metrics.json", metrics)
-    click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
 
 
 def _prune(
