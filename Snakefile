@@ -37,9 +37,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    # What snakemake makes from nothing is its own; `fishbone reproduce` must not take it for restored results.
-    if not Path("results", STUDY).exists():
-        stamp.write(STUDY, Path())
+    stamp.begin(STUDY, Path())
 
 
 rule all:

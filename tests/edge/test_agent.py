@@ -215,7 +215,7 @@ def test_models_take_turns_in_another_order_each_round_and_the_same_one_each_tim
         records = [{"name": str(index), "status": "ok", "message": None, "blocks_ns": []} for index in range(3)]
         ticks = iter(range(1000))
         monkeypatch.setattr(agent.time, "monotonic", lambda: next(ticks))
-        monkeypatch.setattr(agent, "open_session", lambda file, _threads: file)
+        monkeypatch.setattr(agent, "open_model", lambda model, _job: model["file"])
         monkeypatch.setattr(agent, "warm_up", lambda *_: 1)
         monkeypatch.setattr(agent, "timed_block", lambda file, *_: (taken.append(file), ([1], 1))[1])
         models = [{"file": f"m{index}"} for index in range(3)]

@@ -79,6 +79,20 @@ def test_unrecorded_results_of_plain_snakemake_are_kept(finished, tmp_path):
     assert done.stderr.startswith(f"{len(left)} of ")
 
 
+def test_what_plain_snakemake_made_is_recorded_by_the_next_reproduce(clone):
+    clone.fishbone("adopt", "--study", "smoke")
+    overlay = clone.root / "studies/smoke.yaml"
+    overlay.write_text(overlay.read_text().replace("members: 3\n  rounds: 2", "members: 3\n  rounds: 3"))
+    clone.fishbone("generate")
+    clone.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "2")
+    assert clone.dvc("status", "smoke-federate").stdout.count("changed") > 0
+    assert "recorded: " in clone.fishbone("reproduce", "--study", "smoke").stdout
+    assert clone.dvc("status", "smoke-federate").stdout.count("changed") == 0
+    again = clone.fishbone("reproduce", "--study", "smoke").stdout
+    assert "nothing to do" in again
+    assert "recorded" not in again
+
+
 def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):
     finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "bare"))
     bare = Workspace(tmp_path / "bare")

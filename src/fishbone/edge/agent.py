@@ -2,7 +2,8 @@
 
     python -P agent.py JOB.json
 
-Needs Python ≥ 3.11, numpy and onnxruntime, nothing else. Reads a job (fishbone.edge.job writes it), prints progress on
+Needs Python ≥ 3.11, numpy and onnxruntime, nothing else; a C compiler and runtime.c where the job asks for the sparse
+runtime. Reads a job (fishbone.edge.job writes it), prints progress on
 stderr and one JSON document between two sentinel lines on stdout. It measures and judges nothing: percentiles,
 intervals and verdicts come from fishbone.edge.timing, for all kinds of devices alike.
 
@@ -11,12 +12,14 @@ rounds of all models in one process, the baseline loaded twice → operators aft
 keeps its status and the others go on; when the wall budget ends, what there is is printed with ``complete: false``.
 """
 
+import ctypes
 import hashlib
 import json
 import os
 import platform
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 _began = time.perf_counter_ns()
 import numpy as np  # noqa: E402 (timed: importing is part of a cold start)
@@ -42,6 +46,7 @@ SESSION = {
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 DTYPES["tensor(uint8)"] = np.uint8
 FLAGS = "avx avx2 avx512f avx512_vnni avx_vnni avx512_bf16 amx_int8 amx_bf16 asimddp i8mm bf16 sve hypervisor"
+COMPILE = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
 WARM_UP_RUNS = 10
 MAX_REPEATS = 256
 PROFILED_RUNS = 5
@@ -65,13 +70,14 @@ def measure(job: dict, job_file: Path) -> dict:
     ]
     for model, record in zip(job["models"], records, strict=True):
         check_hash(model, record)
+    build_for(job, records)
     cold_starts(job, job_file, records, deadline)
     feeds, finished = check_models(job, records, deadline)
     control, contention, full = warm_rounds(job, feeds, records, deadline)
     for index, feed in feeds.items():
         if records[index]["status"] == "ok" and (full := full and time.monotonic() < deadline):
             with failures(records[index]):
-                records[index]["operators"] = operators(job["models"][index], feed, job["threads"])
+                records[index]["operators"] = operators(job["models"][index], feed, job)
     finished &= full
     return {
         "schema_version": SCHEMA,
@@ -101,6 +107,86 @@ def open_session(file: str, threads: int, profile: str | None = None) -> ort.Inf
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
+def open_model(model: dict, job: dict):
+    """A session of the runtime that the job names for this model."""
+    if model["runtime"] == "onnxruntime":
+        return open_session(model["file"], job["threads"])
+    return SparseSession(job["sparse_library"], model["file"], model["batch"], job["threads"], model["metadata"])
+
+
+class SparseSession:
+    """A plan in the sparse runtime, with those methods of `onnxruntime.InferenceSession` that are used here."""
+
+    def __init__(self, library: str, plan: str, batch: int = 1, threads: int = 1, metadata: dict | None = None) -> None:
+        """
+        Raises:
+            ValueError: the plan is damaged or written for another version.
+        """
+        self._library = ctypes.CDLL(str(library))
+        self._library.fb_open.restype = ctypes.c_void_p
+        self._library.fb_error.restype = ctypes.c_char_p
+        self._library.fb_run.argtypes = [ctypes.c_void_p] * 3
+        self._library.fb_close.argtypes = [ctypes.c_void_p]
+        self._library.fb_shape.argtypes = [ctypes.c_void_p] * 2
+        self._network = self._library.fb_open(os.fsencode(plan), batch, threads)
+        if not self._network:
+            raise ValueError(self._library.fb_error().decode())
+        found = (ctypes.c_int32 * 4)()
+        self._library.fb_shape(self._network, found)
+        self.shape, self._out = (batch, *found[:3]), (batch, found[3])
+        self.lanes, self._metadata = self._library.fb_lanes(), metadata or {}
+
+    def get_inputs(self) -> list:
+        return [SimpleNamespace(name="image", type="tensor(float)", shape=list(self.shape))]
+
+    def get_modelmeta(self) -> SimpleNamespace:
+        return SimpleNamespace(custom_metadata_map=self._metadata)
+
+    def run(self, _outputs: None, feed: dict) -> list[np.ndarray]:
+        """[(batch, outputs)] of one float32 array of the input's shape."""
+        (images,) = feed.values()
+        if images.shape != self.shape or images.dtype != np.float32:
+            raise ValueError(f"takes float32 {self.shape}, not {images.dtype} {images.shape}")
+        images, out = np.ascontiguousarray(images), np.empty(self._out, np.float32)
+        self._library.fb_run(self._network, images.ctypes.data, out.ctypes.data)
+        return [out]
+
+    def __del__(self) -> None:
+        if getattr(self, "_network", None):
+            self._library.fb_close(self._network)
+
+
+def build_sparse(source: str, library: str) -> None:
+    """Compile the sparse runtime for this very processor.
+
+    Raises:
+        RuntimeError: there is no compiler (``CC``, cc, gcc, clang), or it failed.
+    """
+    names = [os.environ.get("CC"), "cc", "gcc", "clang"]
+    compiler = next((found for name in names if name and (found := shutil.which(name))), None)
+    if compiler is None:
+        raise RuntimeError("no C compiler on this device: install gcc or clang, or name one with CC")
+    for native in ("-march=native", "-mcpu=native"):  # clang on ARM knows the second one only
+        command = [compiler, *COMPILE, native, str(source), "-o", str(library)]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 0:
+            return
+    raise RuntimeError(f"the C compiler failed: {done.stderr.strip()[-300:]}")
+
+
+def build_for(job: dict, records: list[dict]) -> None:
+    """Build the sparse runtime if a model asks for it; without it those models are skipped."""
+    asking = [
+        r for m, r in zip(job["models"], records, strict=True) if m["runtime"] == "sparse" and r["status"] == "ok"
+    ]
+    if asking:
+        say("compiling the sparse runtime")
+        with failures(asking[0], "skipped"):
+            build_sparse(job["sparse_source"], job["sparse_library"])
+        for record in asking:
+            record.update(status=asking[0]["status"], message=asking[0]["message"])
+
+
 @contextmanager
 def failures(record: dict, status: str = "unsupported"):
     """An exception inside becomes the record's status and a message without paths."""
@@ -114,15 +200,18 @@ def failures(record: dict, status: str = "unsupported"):
 
 
 def check_hash(model: dict, record: dict) -> None:
+    if model["refused"]:
+        record.update(status="unsupported", message=model["refused"])
+        return
     with failures(record, "hash_mismatch"), open(model["file"], "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != model["sha256"]:
             raise ValueError("the file is not the one that was sent; it may have been cut short")
 
 
-def one_feed(session: ort.InferenceSession, vectors, index: int) -> dict:
-    if f"{index}.feed" not in vectors:
+def one_feed(session, vectors, model: dict) -> dict:
+    if (key := f"{model['vectors']}.feed") not in vectors:
         raise ValueError("the host could not run it, so it sent no inputs")
-    return {session.get_inputs()[0].name: vectors[f"{index}.feed"]}
+    return {session.get_inputs()[0].name: vectors[key]}
 
 
 def run_all(session: ort.InferenceSession, inputs: np.ndarray, prepare=np.asarray) -> np.ndarray:
@@ -150,9 +239,11 @@ def check_models(job: dict, records: list[dict], deadline: float) -> tuple[dict[
         if record["status"] == "ok":
             say(f"outputs of {record['name']}")
             with failures(record):
-                session = open_session(job["models"][index]["file"], job["threads"])
-                feed = one_feed(session, vectors, index)
-                record["parity"] = parity(session, vectors[f"{index}.inputs"], vectors[f"{index}.outputs"])
+                model = job["models"][index]
+                session = open_model(model, job)
+                feed = one_feed(session, vectors, model)
+                known = (vectors[f"{model['vectors']}.{name}"] for name in ("inputs", "outputs"))
+                record["parity"] = parity(session, *known)
                 record["accuracy"] = data and accuracy(session, data)
                 feeds[index] = feed
     return feeds, True
@@ -228,9 +319,9 @@ def cold_start(job: dict, index: int) -> dict:
     record, run = {"status": "ok", "message": None}, {"import_ns": IMPORT_NS, "import_rss_bytes": peak_rss()}
     with failures(record), np.load(job["vectors"]) as vectors:
         began = time.perf_counter_ns()
-        session = open_session(job["models"][index]["file"], job["threads"])
+        session = open_model(job["models"][index], job)
         run["load_ns"] = time.perf_counter_ns() - began
-        feed = one_feed(session, vectors, index)
+        feed = one_feed(session, vectors, job["models"][index])
         began = time.perf_counter_ns()
         session.run(None, feed)
         run["first_run_ns"] = time.perf_counter_ns() - began
@@ -278,7 +369,7 @@ def sitting(job: dict, present: list, kept: dict, feeds: dict, shuffle, deadline
     for key in present:
         index = job["baseline"] if key == CONTROL else key
         with failures(kept[key]):
-            session, feed = open_session(job["models"][index]["file"], job["threads"]), feeds[index]
+            session, feed = open_model(job["models"][index], job), feeds[index]
             ready[key] = session, feed, warm_up(session, feed, job)
             kept[key]["blocks_ns"].append([])
     until = time.monotonic() + job["seconds"] * len(ready) / job["sittings"]
@@ -320,10 +411,13 @@ def timed_block(session: ort.InferenceSession, feed: dict, repeats: int) -> tupl
 # ---- what the optimiser left
 
 
-def operators(model: dict, feed: dict, threads: int) -> list[dict]:
+def operators(model: dict, feed: dict, job: dict) -> list[dict]:
     """Operator kinds of the optimised graph with provider, number of nodes and share of the time."""
+    if model["runtime"] == "sparse":
+        lanes = open_model(model, job).lanes
+        return [{"operator": "SparseNetwork", "provider": f"{lanes} lanes", "nodes": 1, "share": 1.0}]
     with tempfile.TemporaryDirectory() as folder:
-        session = open_session(model["file"], threads, profile=str(Path(folder) / "profile"))
+        session = open_session(model["file"], job["threads"], profile=str(Path(folder) / "profile"))
         for _ in range(PROFILED_RUNS):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

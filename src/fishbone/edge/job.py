@@ -15,9 +15,11 @@ import onnxruntime as ort
 
 from fishbone.data.dataset import Dataset
 from fishbone.edge.agent import DTYPES
+from fishbone.edge.facts import read_onnx
 from fishbone.edge.protocol import Protocol
+from fishbone.edge.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
 from fishbone.errors import InputError
-from fishbone.files import sha256, write_json, write_npz
+from fishbone.files import replacing, sha256, write_json, write_npz
 from fishbone.seeding import numpy_generator
 
 VECTORS = 32
@@ -25,7 +27,11 @@ VECTORS = 32
 
 @dataclass(frozen=True)
 class Job:
-    """``file`` is what the agent reads; ``models`` are {"name", "file", "sha256"}, ``baseline`` an index into them."""
+    """``file`` is what the agent reads; ``models`` its entries, ``baseline`` an index into them.
+
+    An entry's ``runtime`` is onnxruntime or sparse, ``vectors`` the place of its ONNX file among those given, and
+    ``refused`` why the sparse runtime cannot take it.
+    """
 
     file: Path
     protocol: Protocol
@@ -33,8 +39,18 @@ class Job:
     baseline: int
 
 
-def write_job(models: Sequence[Path], baseline: int, dataset: Dataset | None, protocol: Protocol, folder: Path) -> Job:
+def write_job(
+    models: Sequence[Path],
+    baseline: int,
+    dataset: Dataset | None,
+    protocol: Protocol,
+    folder: Path,
+    sparse: Sequence[int] = (),
+) -> Job:
     """Write ``job.json`` and the arrays that it names into ``folder``.
+
+    Args:
+        sparse: places of the models that the sparse runtime runs as well.
 
     Raises:
         InputError: a model is given twice, or does not take the data set's images.
@@ -48,13 +64,32 @@ def write_job(models: Sequence[Path], baseline: int, dataset: Dataset | None, pr
         chosen = dataset.test[: protocol.images]
         arrays = {"images": dataset.images[chosen], "labels": dataset.labels[chosen]}
         write_npz(folder / "images.npz", arrays | {"mean": dataset.mean, "std": dataset.std})
-    entries = [
-        {"name": name, "file": str(file.resolve()), "sha256": sha256(file)}
-        for name, file in zip(names, models, strict=True)
-    ]
+    entries = [_entry(name, file, index) for index, (name, file) in enumerate(zip(names, models, strict=True))]
+    entries += [_sparse_entry(entries[index], vectors, folder) for index in sparse]
     arrays = {"vectors": str(folder / "vectors.npz"), "images": dataset and str(folder / "images.npz")}
+    arrays |= {"sparse_source": str(RUNTIME), "sparse_library": str(folder / "sparse_runtime.so")}
     write_json(folder / "job.json", {**asdict(protocol), **arrays, "models": entries, "baseline": baseline})
     return Job(folder / "job.json", protocol, entries, baseline)
+
+
+def _entry(name: str, file: Path, index: int) -> dict:
+    found = {"name": name, "file": str(file.resolve()), "sha256": sha256(file), "runtime": "onnxruntime"}
+    return found | {"vectors": index, "refused": None}
+
+
+def _sparse_entry(entry: dict, vectors: dict, folder: Path) -> dict:
+    index, plan = entry["vectors"], folder / f"{entry['vectors']}.plan"
+    found = entry | {"name": f"{entry['name']} (sparse)", "runtime": "sparse", "file": str(plan)}
+    proto = read_onnx(entry["file"])
+    try:
+        content = compile_plan(proto)
+    except UnsupportedGraphError as error:
+        return found | {"refused": f"not for the sparse runtime: {error}"}
+    with replacing(plan) as temporary:
+        temporary.write_bytes(content)
+    metadata = {item.key: item.value for item in proto.metadata_props}
+    batch = len(vectors.get(f"{index}.feed", [0]))
+    return found | {"sha256": sha256(plan), "batch": batch, "metadata": metadata}
 
 
 def unique_names(files: Sequence[Path]) -> list[str]:

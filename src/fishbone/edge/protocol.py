@@ -20,6 +20,7 @@ class Protocol:
         cold_runs: fresh processes for each model.
         images: test images for accuracy; fewer if the data set has fewer.
         budget_seconds: of wall time for the device; then it reports what it has.
+        sparse: whether models with at least half of their weights zero also run in the sparse runtime.
         seed: of the rounds' order and of inputs without a data set.
     """
 
@@ -31,4 +32,5 @@ class Protocol:
     cold_runs: int = 5
     images: int = 10_000
     budget_seconds: float = 600.0
+    sparse: bool = True
     seed: int = 0

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 Status = Literal[
-    "ok", "parity_fail", "hash_mismatch", "unsupported", "oom", "crashed", "timeout", "garbage_output", "not_measured"
-]
+    "ok", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom", "crashed", "timeout", "garbage_output",
+    "not_measured",
+]  # fmt: skip
 
 
 Blocks = Annotated[list[list[list[NonNegativeInt]]], Field(description="single runs: [sitting][round][run]")]
@@ -162,6 +163,9 @@ class ModelResult(Model):
     latency: Latency | None
     rounds_ns: Rounds
     speedup: Interval | None = Field(description="baseline's time over this model's, paired by round")
+    predicted_ns: float | None = Field(
+        description="sparse runtime: sparse MACs at the rate (median) that the other sparse models reach here"
+    )
 
 
 class Result(Record):
@@ -175,7 +179,7 @@ class Result(Record):
     complete: bool
     baseline: str
     data_sha256: str | None = Field(description="of the data set behind accuracy; null: random inputs")
-    protocol: dict[str, int | float] = Field(description="see fishbone.edge.protocol.Protocol")
+    protocol: dict[str, bool | int | float] = Field(description="see fishbone.edge.protocol.Protocol")
     agent_sha256: str | None
     environment: Environment | None
     session: dict[str, str] | None

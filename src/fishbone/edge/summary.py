@@ -25,6 +25,7 @@ def summarise(
     speedups = [_interval(rounds[job.baseline], one, job) for one in rounds]
     control = _interval(rounds[job.baseline], control_rounds, job)
     contention = raw.contention if raw else None
+    predicted = _predictions(models, job, facts)
     disturbances = timing.disturbances(contention.wall_over_cpu, contention.cpu_pressure) if contention else []
     return Result(
         schema_version=SCHEMA,
@@ -46,10 +47,19 @@ def summarise(
         control=control,
         noise_floor=control and max(abs(control.low - 1), abs(control.high - 1)),
         models=[
-            _model(model, facts[i], rounds[i], None if i == job.baseline else speedups[i])
-            for i, model in enumerate(models)
+            _model(model, facts[entry["vectors"]], rounds[i], None if i == job.baseline else speedups[i], predicted[i])
+            for i, (model, entry) in enumerate(zip(models, job.models, strict=True))
         ],
     )
+
+
+def _predictions(models: Sequence[ModelMeasurement], job: Job, facts: Sequence[FileFacts]) -> list[float | None]:
+    """Nanoseconds that a model's sparse MACs take at the rate of the *other* sparse models on this device."""
+    macs = [facts[entry["vectors"]].sparse_macs if entry["runtime"] == "sparse" else None for entry in job.models]
+    taken = [latency.p50_ns if (latency := _latency(model.blocks_ns)) else None for model in models]
+    rates = {i: taken[i] / macs[i] for i in range(len(models)) if macs[i] and taken[i]}
+    others = [[rate for j, rate in rates.items() if j != i] for i in range(len(models))]
+    return [macs[i] * float(np.median(others[i])) if macs[i] and others[i] else None for i in range(len(models))]
 
 
 def flat(result: Result) -> dict[str, float]:
@@ -61,6 +71,7 @@ def flat(result: Result) -> dict[str, float]:
             "ok": int(model.status == "ok"),
             "accuracy": model.accuracy and model.accuracy.fraction,
             "p50_ms": latency and latency.p50_ns / 1e6,
+            "predicted_ms": model.predicted_ns and model.predicted_ns / 1e6,
             "p90_ms": latency and latency.p90_ns / 1e6,
             "speedup": 1.0 if model.name == result.baseline and latency else model.speedup and model.speedup.median,
             "peak_rss_bytes": float(np.median(peaks)) if peaks else None,
@@ -71,7 +82,9 @@ def flat(result: Result) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _model(raw: ModelMeasurement, facts: FileFacts, rounds: list, speedup: Interval | None) -> ModelResult:
+def _model(
+    raw: ModelMeasurement, facts: FileFacts, rounds: list, speedup: Interval | None, predicted: float | None
+) -> ModelResult:
     status, message = raw.status, raw.message
     if status == "ok" and not raw.blocks_ns:
         status, message = "not_measured", "the budget ended before its turn"
@@ -90,6 +103,7 @@ def _model(raw: ModelMeasurement, facts: FileFacts, rounds: list, speedup: Inter
         latency=_latency(raw.blocks_ns),
         rounds_ns=rounds,
         speedup=speedup,
+        predicted_ns=predicted,
     )
 
 

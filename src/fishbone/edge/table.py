@@ -45,6 +45,8 @@ def notes(result: Result) -> Iterator[str]:
         yield f"Noisy: {'; '.join(result.disturbances)}. Absolute times are upper limits, speed-ups are paired."
     if not result.complete and result.status == "ok":
         yield "Incomplete: the budget ended first; give more --budget-seconds."
+    if any(model.predicted_ns for model in result.models):
+        yield "Sparse: in brackets what sparse multiply-accumulates predict at the rate of the other sparse models."
     if result.environment:
         yield _method(result)
 
@@ -62,7 +64,8 @@ def _method(result: Result) -> str:
 def _cells(model: ModelResult, result: Result) -> Iterator[str]:
     score, latency, facts = model.accuracy, model.latency, model.facts
     yield f"{score.fraction:.1%} [{100 * score.low:.1f}, {100 * score.high:.1f}]" if score else "–"
-    yield f"{latency.p50_ns / 1e6:.3f}" if latency else "–"
+    predicted = f" ({model.predicted_ns / 1e6:.3f})" if model.predicted_ns else ""
+    yield f"{latency.p50_ns / 1e6:.3f}{predicted}" if latency else "–"
     yield f"{latency.p90_bound_ns / 1e6:.3f}" if latency and latency.p90_bound_ns else "–"
     yield _speedup(model, result)
     yield f"{np.median([run.load_ns + run.first_run_ns for run in model.cold]) / 1e6:.1f}" if model.cold else "–"

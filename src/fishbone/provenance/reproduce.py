@@ -27,20 +27,21 @@ def command(study: str, profile: str, cores: int | None) -> None:
         clean, stale = adopt(study)
         click.echo(f"adopted {len(clean)} stages, {len(stale)} to be run")
         planned = jobs(study)
-    stamp.write(study, Path())
 
+    code = 0
     pending = sum(job.pending for job in planned)
     if pending:
         check()
         click.echo(f"{pending} of {len(planned)} jobs to run", err=True)
         code = _snakemake(study, profile, cores)
+    else:
+        click.echo("nothing to do: all results are up to date")
+    if not stamp.recorded(study, Path()):
         done, waiting = record(study)
         click.echo(f"recorded: {', '.join(done) or 'nothing'}; not yet run: {', '.join(waiting) or 'nothing'}")
         track(study)
-        if code:
-            sys.exit(1)
-    else:
-        click.echo("nothing to do: all results are up to date")
+    if code:
+        sys.exit(1)
     for page in (out for job in planned for out in job.outputs if out.endswith("report.html")):
         click.echo(f"report: {page}")
 

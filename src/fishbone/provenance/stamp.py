@@ -2,7 +2,7 @@
 
 Only the study's own stages count: another study's record must not make an interrupted study's finished jobs stale.
 `adopt` is needed when results came from elsewhere (clone and pull, ``git pull``, ``git checkout``), not before every
-run: the stamp tells the two apart for the price of one hash.
+run: the stamp tells the two apart for the price of one hash. A second file says that Snakemake has run since.
 """
 
 import hashlib
@@ -23,8 +23,26 @@ def _digest(study: str, root: Path) -> str:
     return hashlib.sha256("".join(stages).encode()).hexdigest()
 
 
+def _unrecorded(study: str, root: Path) -> Path:
+    return _path(study, root).with_name(f"{study}.unrecorded")
+
+
+def begin(study: str, root: Path) -> None:
+    """Called when Snakemake starts jobs: what it makes from nothing is its own, and nothing of it is recorded yet."""
+    if not any(file.is_file() for file in (root / "results" / study).rglob("*")):
+        write_text(_path(study, root), _digest(study, root))
+    write_text(_unrecorded(study, root), "")
+
+
 def write(study: str, root: Path) -> None:
+    """Snakemake's records and ``dvc.lock`` agree now."""
     write_text(_path(study, root), _digest(study, root))
+    _unrecorded(study, root).unlink(missing_ok=True)
+
+
+def recorded(study: str, root: Path) -> bool:
+    """Whether Snakemake has run no job since the last adopt or record."""
+    return not _unrecorded(study, root).exists()
 
 
 def holds(study: str, root: Path) -> bool:

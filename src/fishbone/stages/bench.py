@@ -20,6 +20,7 @@ class Params(Block):
     cold_runs: int = Field(description="fresh processes for each model", ge=0)
     images: int = Field(description="test images for accuracy, at most", ge=1)
     budget_seconds: float = Field(description="wall time for a device; then it reports what it has", gt=0)
+    sparse: bool = Field(description="run models with at least half of their weights zero in the sparse runtime too")
     seed: int = Field(description="of the order of models, and of inputs without a data set", ge=0)
 
 
@@ -30,8 +31,9 @@ class Plan(Params):
 def _protocol_options(function):
     """One option a parameter. People get the documented protocol, the pipeline its block through ``--params``."""
     for name, field in reversed(Params.model_fields.items()):
+        flag = name.replace("_", "-")
         function = click.option(
-            f"--{name.replace('_', '-')}",
+            f"--{flag}/--no-{flag}" if field.annotation is bool else f"--{flag}",
             type=field.annotation,
             default=getattr(Protocol(), name),
             show_default=True,
@@ -82,9 +84,10 @@ def command(models, data, baseline, file, name, out, metrics, as_json, **options
     for model in models:
         click.echo(f"facts of {model.name}", err=True)
         facts.append(known_facts(model))
+    sparse = [i for i, known in enumerate(facts) if protocol.sparse and known.nonzero <= known.weights / 2]
     for device, entry in devices.items():
         with tempfile.TemporaryDirectory() as folder:
-            job = write_job(models, index, dataset, protocol, Path(folder))
+            job = write_job(models, index, dataset, protocol, Path(folder), sparse)
             outcome = run_local(job.file, protocol.budget_seconds)
         result = summarise(device, entry.kind, outcome, job, facts, dataset and dataset.digest)
         if out:

@@ -1,0 +1,262 @@
+"""The sparse runtime computes what ONNX Runtime computes, and refuses what it cannot."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from small_onnx import SIDE, save_images
+
+from fishbone.data.dataset import load_dataset
+from fishbone.edge.agent import SparseSession, build_sparse
+from fishbone.edge.devices import run_local
+from fishbone.edge.job import write_job
+from fishbone.edge.protocol import Protocol
+from fishbone.edge.results import FileFacts
+from fishbone.edge.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
+from fishbone.edge.summary import summarise
+
+QUICK = Protocol(
+    threads=1, seconds=0.08, sittings=8, block_ms=1.0, warmup_seconds=0.0, cold_runs=1, images=20, budget_seconds=60.0
+)
+FACTS = FileFacts(
+    sha256="", weights_sha256="", graph_sha256="", bytes=1, zstd_bytes=1, opset=18, parameters=1, weights=1, nonzero=1,
+    macs=1000, sparse_macs=100,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    found = tmp_path_factory.mktemp("sparse") / "runtime.so"
+    build_sparse(RUNTIME, found)
+    return found
+
+
+class Graph:
+    """An ONNX graph, built node by node."""
+
+    def __init__(self, shape, seed=0):
+        self.random = np.random.default_rng(seed)
+        self.shape, self.nodes, self.stored = shape, [], []
+
+    def node(self, kind, *inputs, **attributes) -> str:
+        out = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=f"n{len(self.nodes)}", **attributes))
+        return out
+
+    def store(self, array) -> str:
+        name = f"w{len(self.stored)}"
+        self.stored.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=np.float32), name))
+        return name
+
+    def conv(self, source, inputs, channels, kernel=3, stride=1, padding=1, density=0.2, **attributes) -> str:
+        weight = self.random.standard_normal((channels, inputs, kernel, kernel))
+        weight *= self.random.random(weight.shape) < density
+        stored = self.store(weight), self.store(self.random.standard_normal(channels))
+        return self.node(
+            "Conv", source, *stored, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[padding] * 4, **attributes
+        )
+
+    def save(self, path, out):
+        ends = [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *self.shape]),
+            helper.make_tensor_value_info(out, TensorProto.FLOAT, None),
+        ]
+        graph = helper.make_graph(self.nodes, "g", ends[:1], ends[1:], self.stored)
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        onnx.save(onnx.shape_inference.infer_shapes(proto), path)
+        return path
+
+
+def resnet(shape=(3, 11, 9), width=5, density=0.2) -> tuple[Graph, str]:
+    """Stem, two plain blocks, a block with stride and a 1x1 shortcut, mean over pixels, linear layer."""
+    g = Graph(shape)
+    x = g.node("Relu", g.conv("x", shape[0], width, density=1.0))
+    for _ in range(2):
+        y = g.conv(g.node("Relu", g.conv(x, width, width, density=density)), width, width, density=density)
+        x = g.node("Relu", g.node("Add", y, x))
+    y = g.node("Relu", g.conv(x, width, 2 * width, stride=2, density=density))
+    y = g.conv(y, 2 * width, 2 * width, density=density)
+    x = g.node("Relu", g.node("Add", g.conv(x, width, 2 * width, kernel=1, stride=2, padding=0), y))
+    x = g.node("Flatten", g.node("GlobalAveragePool", x))
+    matrix = g.random.standard_normal((7, 2 * width))
+    return g, g.node("Gemm", x, g.store(matrix), g.store(g.random.standard_normal(7)), transB=1)
+
+
+def outputs_agree(file, library, batch=1, threads=1) -> None:
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    plan = file.with_suffix(".plan")
+    plan.write_bytes(compile_plan(onnx.load(file)))
+    network = SparseSession(library, plan, batch, threads)
+    for seed in (0, 1):  # a second run must find no trace of the first
+        images = np.random.default_rng(seed).standard_normal(network.shape).astype(np.float32)
+        expected = session.run(None, {"x": images})[0].reshape(batch, -1)
+        np.testing.assert_allclose(
+            network.run(None, {"x": images})[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+        )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_resnet_computes_what_onnx_runtime_computes(tmp_path, library, batch, threads):
+    graph, out = resnet()
+    outputs_agree(graph.save(tmp_path / "net.onnx", out), library, batch, threads)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sides=st.tuples(st.integers(5, 40), st.integers(5, 40)), channels=st.tuples(st.integers(1, 4), st.integers(1, 9)),
+    kernels=st.tuples(st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 3])), stride=st.integers(1, 3),
+    padding=st.integers(0, 4), batch=st.integers(1, 4), threads=st.integers(1, 3), density=st.sampled_from([0, 0.1, 1]),
+    relu=st.booleans(),
+)  # fmt: skip
+def test_any_two_convolutions(
+    tmp_path, library, sides, channels, kernels, stride, padding, batch, threads, density, relu
+):
+    graph = Graph((channels[0], *sides))
+    padding = min(padding, kernels[0] - 1)
+    x = graph.conv("x", *channels, kernel=kernels[0], stride=stride, padding=padding, density=density)
+    x = graph.node("Relu", x) if relu else x
+    same = graph.conv(x, channels[1], channels[1], kernel=kernels[1], padding=kernels[1] // 2, density=density)
+    outputs_agree(graph.save(tmp_path / "net.onnx", graph.node("Add", same, x)), library, batch, threads)
+
+
+def test_a_tensor_that_two_additions_read_is_kept(tmp_path, library):
+    g = Graph((4, 6, 6))
+    first = g.conv("x", 4, 4)
+    second = g.node("Add", g.conv(first, 4, 4), first)
+    third = g.node("Add", g.conv(second, 4, 4), first)
+    out = g.node("Relu", g.node("Add", third, second))
+    outputs_agree(g.save(tmp_path / "net.onnx", out), library)
+
+
+def test_zero_weights_are_not_stored_and_tensors_share_memory(tmp_path):
+    graph, out = resnet(density=0.0)
+    plan = compile_plan(onnx.load(graph.save(tmp_path / "net.onnx", out)))
+    assert len(plan) < 4 * (3 * 5 * 9 * 2 + 5 * 10 * 2 + 7 * 10 * 2) + 1500  # the dense layers and little else
+    tensor_count, operation_count = np.frombuffer(plan[12:20], "<i4")
+    assert operation_count == 10  # 8 convolutions with what follows them, mean, linear
+    assert tensor_count == 1 + operation_count - 2  # input and one a step; the second block lies where the first lay
+
+
+REFUSED = {
+    "MaxPool": lambda g: g.node("MaxPool", "x", kernel_shape=[2, 2]),
+    "grouped": lambda g: g.conv("x", 1, 4, group=4),
+    "square": lambda g: g.node("Conv", "x", g.store(np.ones((2, 4, 3, 1))), kernel_shape=[3, 1]),
+    "unusual": lambda g: g.conv("x", 4, 4, kernel=1, padding=1),
+    "one shape": lambda g: g.node("Add", "x", g.store(np.ones((1, 4, 1, 1)))),
+    "mean": lambda g: g.node("ReduceMean", "x", keepdims=1),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_other_graphs_are_refused_by_the_node(tmp_path, why):
+    graph = Graph((4, 8, 8))
+    out = REFUSED[why](graph)
+    with pytest.raises(UnsupportedGraphError, match=rf"(?s)n0.*{why}|{why}.*n0"):
+        compile_plan(onnx.load(graph.save(tmp_path / "net.onnx", out)))
+
+
+@pytest.fixture(scope="module")
+def small_plan(tmp_path_factory):
+    graph, out = resnet(shape=(1, 6, 6), width=2)
+    return compile_plan(onnx.load(graph.save(tmp_path_factory.mktemp("plan") / "net.onnx", out)))
+
+
+def test_a_plan_that_is_cut_short_or_goes_on_is_refused(tmp_path, library, small_plan):
+    file = tmp_path / "net.plan"
+    for length in [*range(0, len(small_plan), 13), len(small_plan) - 1]:
+        file.write_bytes(small_plan[:length])
+        with pytest.raises(ValueError, match=r"ends too early|not a file for"):
+            SparseSession(library, file)
+    file.write_bytes(small_plan + b"\0")
+    with pytest.raises(ValueError, match="goes on"):
+        SparseSession(library, file)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), value=st.sampled_from([-(2**31), -1, 0, 1, 7, 1000, 2**31 - 1]))
+def test_a_damaged_plan_never_reads_outside_its_memory(tmp_path, library, small_plan, data, value):
+    """Every word replaced by extremes: it is refused, or runs on what it holds."""
+    word = data.draw(st.integers(2, len(small_plan) // 4 - 1))
+    file = tmp_path / "net.plan"
+    file.write_bytes(small_plan[: 4 * word] + np.int32(value).tobytes() + small_plan[4 * word + 4 :])
+    try:
+        network = SparseSession(library, file)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017 (most values are refused, some run)
+        return
+    network.run(None, {"x": np.ones(network.shape, np.float32)})
+
+
+def test_no_compiler_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(RuntimeError, match="no C compiler"):
+        build_sparse(RUNTIME, tmp_path / "runtime.so")
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path):
+    (tmp_path / "bad.c").write_text("this is not C")
+    with pytest.raises(RuntimeError, match="error"):
+        build_sparse(tmp_path / "bad.c", tmp_path / "runtime.so")
+
+
+def test_other_inputs_are_refused(tmp_path, library, small_plan):
+    (tmp_path / "net.plan").write_bytes(small_plan)
+    network = SparseSession(library, tmp_path / "net.plan")
+    with pytest.raises(ValueError, match=r"takes float32 \(1, 1, 6, 6\)"):
+        network.run(None, {"x": np.zeros((1, 1, 6, 6))})
+
+
+def small_resnet(folder) -> Path:
+    graph, out = resnet(shape=(1, SIDE, SIDE))
+    return graph.save(folder / "net.onnx", out)
+
+
+def measure(job):
+    done = run_local(job.file, 60)
+    assert done.status == "ok", done.message
+    return {model.name: model for model in summarise("d", "local", done, job, [FACTS] * 9, None).models}
+
+
+def test_a_device_measures_a_model_in_both_runtimes(tmp_path):
+    dataset = load_dataset(save_images(tmp_path / "d.npz"))
+    found = measure(write_job([small_resnet(tmp_path)], 0, dataset, QUICK, tmp_path, sparse=[0]))
+    dense, sparse = found["net"], found["net (sparse)"]
+    assert (dense.status, sparse.status) == ("ok", "ok")
+    assert sparse.parity.relative < 1e-5
+    assert sparse.accuracy == dense.accuracy
+    assert len(sparse.rounds_ns) == len(dense.rounds_ns) == QUICK.sittings
+    assert sparse.operators[0].provider.endswith("lanes")
+    assert sparse.predicted_ns is None  # there is no other sparse model whose rate could tell
+
+
+def test_predicted_time_is_macs_at_the_rate_of_the_others(tmp_path):
+    first = small_resnet(tmp_path)
+    second = tmp_path / "second.onnx"
+    second.write_bytes(first.read_bytes())
+    found = measure(write_job([first, second], 0, None, QUICK, tmp_path, sparse=[0, 1]))
+    assert found["second (sparse)"].predicted_ns == found["net (sparse)"].latency.p50_ns  # the same number of MACs
+
+
+def test_without_a_compiler_sparse_models_are_skipped_and_the_others_measured(tmp_path, monkeypatch):
+    job = write_job([small_resnet(tmp_path)], 0, None, QUICK, tmp_path, sparse=[0])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    found = measure(job)
+    assert found["net"].status == "ok"
+    assert found["net (sparse)"].status == "skipped"
+    assert "no C compiler" in found["net (sparse)"].message
+
+
+def test_a_graph_that_the_sparse_runtime_has_not_is_unsupported_by_node(tmp_path):
+    graph = Graph((4, 8, 8))
+    file = graph.save(tmp_path / "net.onnx", graph.node("MaxPool", "x", kernel_shape=[2, 2]))
+    found = measure(write_job([file], 0, None, QUICK, tmp_path, sparse=[0]))
+    assert found["net (sparse)"].status == "unsupported"
+    assert "MaxPool n0" in found["net (sparse)"].message
