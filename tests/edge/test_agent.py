@@ -55,7 +55,8 @@ def measured(tmp_path_factory, dataset):
         save_classifier(folder / "short.onnx", seed=2),
     ]
     job = write_job(models, 0, dataset, QUICK, folder)
-    models[3].write_bytes(models[3].read_bytes()[:-10])
+    sent = folder / "3.onnx"
+    sent.write_bytes(sent.read_bytes()[:-10])
     return run_local(job.file, 60), job
 
 
@@ -96,7 +97,7 @@ def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
     outcome, job = measured
     chosen = dataset.test[: QUICK.images]
     for index, inputs in enumerate((dataset.normalise(dataset.images[chosen]), dataset.images[chosen])):
-        session = ort.InferenceSession(job.models[index]["file"])
+        session = ort.InferenceSession(job.file.parent / job.models[index]["file"])
         inputs = inputs if index == 0 else inputs.transpose(0, 3, 1, 2)
         size = 7 if index else 1
         padded = np.concatenate([inputs, inputs[:size]])
@@ -195,17 +196,18 @@ def test_failures_are_classified_and_lose_their_paths(error, status):
 def test_a_cold_start_that_is_killed_takes_only_its_model_down(tmp_path, monkeypatch, code, status):
     script = tmp_path / "dies.py"
     script.write_text(f"import os; os.kill(os.getpid(), {code})")
-    monkeypatch.setattr(agent, "__file__", str(script))
+    monkeypatch.setattr(agent, "AGENT", script)
     write_json(tmp_path / "job.json", {})
-    found = agent.cold_child(tmp_path / "job.json", 0, 10)
-    assert (found["status"], found["run"]) == (status, None)
+    found = agent.child(tmp_path / "job.json", ["--cold", "0"], 10)
+    assert found["status"] == status
+    assert "run" not in found
 
 
 def test_a_cold_start_that_hangs_is_a_timeout(tmp_path, monkeypatch):
     script = tmp_path / "hangs.py"
     script.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(agent, "__file__", str(script))
-    assert agent.cold_child(tmp_path / "job.json", 0, 0.3)["status"] == "timeout"
+    monkeypatch.setattr(agent, "AGENT", script)
+    assert agent.child(tmp_path / "job.json", ["--cold", "0"], 0.3)["status"] == "timeout"
 
 
 def test_models_take_turns_in_another_order_each_round_and_the_same_one_each_time(monkeypatch):

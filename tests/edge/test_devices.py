@@ -4,6 +4,7 @@ import time
 import pytest
 
 from fishbone.edge import agent, devices
+from fishbone.edge.devices import outcome
 from fishbone.errors import InputError
 
 
@@ -14,7 +15,7 @@ def impostor(tmp_path, monkeypatch):
     def use(code):
         file = tmp_path / "impostor.py"
         file.write_text(code)
-        monkeypatch.setattr(agent, "__file__", str(file))
+        monkeypatch.setattr(agent, "AGENT", file)
 
     return use
 
@@ -30,13 +31,13 @@ def impostor(tmp_path, monkeypatch):
 )
 def test_how_an_agent_fails_is_a_status(impostor, tmp_path, code, status):
     impostor(code)
-    outcome = devices.run_local(tmp_path / "job.json", 10)
-    assert (outcome.status, outcome.measurement) == (status, None)
-    assert outcome.message
+    done = devices.run_local(tmp_path / "job.json", 10)
+    assert (done.status, done.measurement) == (status, None)
+    assert done.message
 
 
 def test_a_hanging_agent_is_killed_with_its_children(impostor, tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(outcome, "GRACE_SECONDS", 0.5)
     child = tmp_path / "child.pid"
     impostor(
         f"import subprocess, time; p = subprocess.Popen(['sleep', '60']); "
@@ -61,7 +62,7 @@ def test_a_hanging_agent_is_killed_with_its_children(impostor, tmp_path, monkeyp
     ],
 )
 def test_anything_but_one_document_is_garbage(text):
-    assert devices.understand(text).status == "garbage_output"
+    assert outcome.understand(text).status == "garbage_output"
 
 
 def test_devices_are_read_by_name(tmp_path):

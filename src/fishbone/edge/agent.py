@@ -7,9 +7,10 @@ runtime. Reads a job (fishbone.edge.job writes it), prints progress on
 stderr and one JSON document between two sentinel lines on stdout. It measures and judges nothing: percentiles,
 intervals and verdicts come from fishbone.edge.timing, for all kinds of devices alike.
 
-Order: file hashes → cold runs (a fresh process each) → parity with the host's outputs → accuracy → interleaved warm
-rounds of all models in one process, the baseline loaded twice → operators after optimisation. A model that fails
+Order: file hashes → cold runs (a fresh process each) → in one more process parity with the host's outputs → accuracy →
+interleaved warm rounds of all models, the baseline loaded twice → operators after optimisation. A model that fails
 keeps its status and the others go on; when the wall budget ends, what there is is printed with ``complete: false``.
+What is killed is a child: this process lives to tell. Names in the job are relative to its folder.
 """
 
 import ctypes
@@ -47,17 +48,37 @@ DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(do
 DTYPES["tensor(uint8)"] = np.uint8
 FLAGS = "avx avx2 avx512f avx512_vnni avx_vnni avx512_bf16 amx_int8 amx_bf16 asimddp i8mm bf16 sve hypervisor"
 COMPILE = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
+AGENT = Path(__file__).resolve()
+GRACE_SECONDS = 15
 WARM_UP_RUNS = 10
 MAX_REPEATS = 256
 PROFILED_RUNS = 5
 
 
 def main(arguments: list[str]) -> None:
-    job_file = Path(arguments[0])
+    job_file = Path(arguments[0]).resolve()
+    os.chdir(job_file.parent)
     job = json.loads(job_file.read_text(encoding="utf-8"))
     pin(job["threads"])
-    document = cold_start(job, int(arguments[2])) if "--cold" in arguments else measure(job, job_file)
+    match arguments[1:]:
+        case ["--cold", index]:
+            document = cold_start(job, int(index))
+        case ["--check"]:
+            return check_all(job)
+        case ["--warm"]:
+            document = warm(job, json.load(sys.stdin))
+        case _:
+            say(f"process {os.getpid()}")
+            document = measure(job, job_file)
     print(f"{BEGIN}\n{json.dumps(document)}\n{END}", flush=True)
+
+
+def check_all(job: dict) -> None:
+    """Ends with 1 if a file is not the one that was sent."""
+    for model in job["models"]:
+        check_hash(model, record := {"status": "ok"})
+        if record["status"] == "hash_mismatch":
+            sys.exit(f"{model['name']}: {record['message']}")
 
 
 def measure(job: dict, job_file: Path) -> dict:
@@ -72,23 +93,60 @@ def measure(job: dict, job_file: Path) -> dict:
         check_hash(model, record)
     build_for(job, records)
     cold_starts(job, job_file, records, deadline)
+    warm = warm_child(job_file, records, deadline)
+    records = warm["records"]
+    cold = all(len(record["cold"]) == job["cold_runs"] for record in records if record["status"] == "ok")
+    return {
+        "schema_version": SCHEMA,
+        "agent_sha256": hashlib.sha256(AGENT.read_bytes()).hexdigest(),
+        "complete": warm["finished"] and cold,
+        "environment": environment(),
+        "session": SESSION,
+        "contention": warm["contention"],
+        "control_blocks_ns": warm["control"],
+        "models": records,
+    }
+
+
+def warm_child(job_file: Path, records: list[dict], deadline: float) -> dict:
+    """`warm` in a process of its own; if that dies, the models that it held say how."""
+    left = max(0.0, deadline - time.monotonic())
+    found = child(job_file, ["--warm"], left + GRACE_SECONDS, {"records": records, "seconds": left})
+    if "records" in found:
+        return found
+    if found["status"] == "oom":
+        found["message"] = "starts alone, but all models together take too much memory; measure fewer at a time"
+    for record in records:
+        if record["status"] == "ok":
+            record.update(found)
+    return {"records": records, "control": [], "contention": None, "finished": False}
+
+
+def warm(job: dict, state: dict) -> dict:
+    """Inside that process."""
+    records, deadline = state["records"], time.monotonic() + state["seconds"]
     feeds, finished = check_models(job, records, deadline)
     control, contention, full = warm_rounds(job, feeds, records, deadline)
     for index, feed in feeds.items():
         if records[index]["status"] == "ok" and (full := full and time.monotonic() < deadline):
             with failures(records[index]):
                 records[index]["operators"] = operators(job["models"][index], feed, job)
-    finished &= full
-    return {
-        "schema_version": SCHEMA,
-        "agent_sha256": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
-        "complete": finished and all(len(r["cold"]) == job["cold_runs"] for r in records if r["status"] == "ok"),
-        "environment": environment(),
-        "session": SESSION,
-        "contention": contention,
-        "control_blocks_ns": control,
-        "models": records,
-    }
+    return {"records": records, "control": control, "contention": contention, "finished": finished and full}
+
+
+def child(job_file: Path, arguments: list[str], timeout: float, state: dict | None = None) -> dict:
+    """What this file prints when it is run with ``arguments``, or the status and message of its end."""
+    command = [sys.executable, "-P", str(AGENT), str(job_file), *arguments]
+    given = None if state is None else json.dumps(state)
+    try:
+        done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return {"status": "timeout", "message": "did not end within the budget"}
+    if done.returncode in (-9, 137):
+        return {"status": "oom", "message": "its process was killed, most likely for its memory"}
+    if done.returncode:
+        return {"status": "crashed", "message": f"its process ended with {done.returncode}"}
+    return json.loads(done.stdout.split(BEGIN)[1].split(END)[0])
 
 
 # ---- models and inputs
@@ -122,7 +180,7 @@ class SparseSession:
         Raises:
             ValueError: the plan is damaged or written for another version.
         """
-        self._library = ctypes.CDLL(str(library))
+        self._library = ctypes.CDLL(os.path.abspath(library))  # a bare name would be searched for elsewhere
         self._library.fb_open.restype = ctypes.c_void_p
         self._library.fb_error.restype = ctypes.c_char_p
         self._library.fb_run.argtypes = [ctypes.c_void_p] * 3
@@ -297,21 +355,9 @@ def cold_starts(job: dict, job_file: Path, records: list[dict], deadline: float)
             remaining = deadline - time.monotonic()
             if record["status"] == "ok" and remaining > 0:
                 say(f"cold start {repetition + 1} of {record['name']}")
-                result = cold_child(job_file, index, remaining)
-                record["cold"] += [run] if (run := result.pop("run")) else []
+                result = child(job_file, ["--cold", str(index)], remaining)
+                record["cold"] += [run] if (run := result.pop("run", None)) else []
                 record.update(result)
-
-
-def cold_child(job_file: Path, index: int, timeout: float) -> dict:
-    command = [sys.executable, "-P", str(Path(__file__).resolve()), str(job_file), "--cold", str(index)]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        return {"run": None, "status": "timeout", "message": "the first run did not end within the budget"}
-    if done.returncode:
-        status = "oom" if done.returncode in (-9, 137) else "crashed"
-        return {"run": None, "status": status, "message": f"its process ended with {done.returncode}"}
-    return json.loads(done.stdout.split(BEGIN)[1].split(END)[0])
 
 
 def cold_start(job: dict, index: int) -> dict:

@@ -2,10 +2,12 @@
 
 The host computes reference outputs with ONNX Runtime's optimiser switched off, so that parity on the device checks
 its optimiser and kernels; that the file itself equals PyTorch is the export's gate. Inputs are validation images and a
-blank one where there is a data set, seeded noise otherwise. Everything goes into one folder; any classifier with one
-image input (batch, C, H, W), fixed or free batch, will do.
+blank one where there is a data set, seeded noise otherwise. Everything goes into one folder, models too, and is named
+relative to it, so that the folder can be sent to a device as it is. Any classifier with one image input (batch, C, H,
+W), fixed or free batch, will do.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,28 +61,35 @@ def write_job(
     vectors: dict[str, np.ndarray] = {}
     for index, file in enumerate(models):
         vectors |= {f"{index}.{key}": array for key, array in _vectors(file, dataset, protocol.seed).items()}
+        _copy(file, folder / f"{index}.onnx")
     write_npz(folder / "vectors.npz", vectors)
     if dataset is not None:
         chosen = dataset.test[: protocol.images]
         arrays = {"images": dataset.images[chosen], "labels": dataset.labels[chosen]}
         write_npz(folder / "images.npz", arrays | {"mean": dataset.mean, "std": dataset.std})
-    entries = [_entry(name, file, index) for index, (name, file) in enumerate(zip(names, models, strict=True))]
+    entries = [_entry(name, folder / f"{index}.onnx", index) for index, name in enumerate(names)]
     entries += [_sparse_entry(entries[index], vectors, folder) for index in sparse]
-    arrays = {"vectors": str(folder / "vectors.npz"), "images": dataset and str(folder / "images.npz")}
-    arrays |= {"sparse_source": str(RUNTIME), "sparse_library": str(folder / "sparse_runtime.so")}
-    write_json(folder / "job.json", {**asdict(protocol), **arrays, "models": entries, "baseline": baseline})
+    _copy(RUNTIME, folder / RUNTIME.name)
+    job = asdict(protocol) | {"models": entries, "baseline": baseline, "vectors": "vectors.npz"}
+    job |= {"images": dataset and "images.npz", "sparse_source": RUNTIME.name, "sparse_library": "sparse_runtime.so"}
+    write_json(folder / "job.json", job)
     return Job(folder / "job.json", protocol, entries, baseline)
 
 
+def _copy(file: Path, to: Path) -> None:
+    with replacing(to) as temporary:
+        shutil.copyfile(file, temporary)
+
+
 def _entry(name: str, file: Path, index: int) -> dict:
-    found = {"name": name, "file": str(file.resolve()), "sha256": sha256(file), "runtime": "onnxruntime"}
+    found = {"name": name, "file": file.name, "sha256": sha256(file), "runtime": "onnxruntime"}
     return found | {"vectors": index, "refused": None}
 
 
 def _sparse_entry(entry: dict, vectors: dict, folder: Path) -> dict:
     index, plan = entry["vectors"], folder / f"{entry['vectors']}.plan"
-    found = entry | {"name": f"{entry['name']} (sparse)", "runtime": "sparse", "file": str(plan)}
-    proto = read_onnx(entry["file"])
+    found = entry | {"name": f"{entry['name']} (sparse)", "runtime": "sparse", "file": plan.name}
+    proto = read_onnx(folder / entry["file"])
     try:
         content = compile_plan(proto)
     except UnsupportedGraphError as error:

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-Status = Literal[
+Status = Literal[  # of a model, or of a device that could not be measured at all
     "ok", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom", "crashed", "timeout", "garbage_output",
-    "not_measured",
+    "not_measured", "unreachable", "auth", "no_python", "too_old", "no_runtime", "wrong_arch", "copy_failed",
 ]  # fmt: skip
 
 
@@ -29,6 +29,15 @@ class Interval(Record):
     median: float
     low: float
     high: float
+
+
+class Limits(Record):
+    """Of a constrained device; ``backend``: what enforces them."""
+
+    backend: str | None
+    cpus: list[NonNegativeInt] | None
+    memory_mb: PositiveInt | None
+    cpu_share: float | None
 
 
 class ColdStart(Record):
@@ -182,6 +191,7 @@ class Result(Record):
     protocol: dict[str, bool | int | float] = Field(description="see fishbone.edge.protocol.Protocol")
     agent_sha256: str | None
     environment: Environment | None
+    limits: Limits | None
     session: dict[str, str] | None
     contention: Contention | None
     noisy: bool

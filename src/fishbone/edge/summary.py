@@ -7,7 +7,7 @@ import numpy as np
 
 from fishbone.edge import timing
 from fishbone.edge.agent import SCHEMA
-from fishbone.edge.devices import Outcome
+from fishbone.edge.devices.outcome import Outcome
 from fishbone.edge.job import Job
 from fishbone.edge.protocol import MAX_RELATIVE, MIN_AGREEMENT
 from fishbone.edge.results import Accuracy, FileFacts, Interval, Latency, ModelMeasurement, ModelResult, Result
@@ -39,6 +39,7 @@ def summarise(
         protocol=asdict(job.protocol),
         agent_sha256=raw and raw.agent_sha256,
         environment=raw and raw.environment,
+        limits=outcome.limits,
         session=raw and raw.session,
         contention=contention,
         noisy=bool(disturbances),

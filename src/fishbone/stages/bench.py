@@ -70,7 +70,7 @@ def command(models, data, baseline, file, name, out, metrics, as_json, **options
     baseline runs twice, to show how large a difference is noise. A model or device that fails is a row with a status.
     """
     from fishbone.data.dataset import load_dataset
-    from fishbone.edge.devices import read_devices, run_local
+    from fishbone.edge.devices import read_devices
     from fishbone.edge.facts import known_facts
     from fishbone.edge.job import write_job
     from fishbone.edge.summary import flat, summarise
@@ -88,7 +88,7 @@ def command(models, data, baseline, file, name, out, metrics, as_json, **options
     for device, entry in devices.items():
         with tempfile.TemporaryDirectory() as folder:
             job = write_job(models, index, dataset, protocol, Path(folder), sparse)
-            outcome = run_local(job.file, protocol.budget_seconds)
+            outcome = entry.run(job.file, protocol.budget_seconds)
         result = summarise(device, entry.kind, outcome, job, facts, dataset and dataset.digest)
         if out:
             write_json(out, result.model_dump())

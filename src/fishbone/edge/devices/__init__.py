@@ -1,0 +1,93 @@
+"""Devices: how each is reached. Whatever goes wrong on the way is an outcome with a status, not an exception.
+
+A devices file maps names to entries with a ``kind``: ``local`` runs the agent as a process of this machine,
+``constrained`` as one with fewer CPUs or less memory, ``ssh`` on another machine.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from fishbone.edge.devices.constrained import run_constrained
+from fishbone.edge.devices.local import run_local
+from fishbone.edge.devices.outcome import Outcome
+from fishbone.edge.devices.ssh import run_ssh
+from fishbone.edge.results import Limits
+from fishbone.errors import InputError
+from fishbone.parameters import Block
+
+
+class Local(Block):
+    """This machine."""
+
+    kind: Literal["local"] = Field(description="how the device is reached")
+
+    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
+        return run_local(job_file, budget_seconds)
+
+
+class Constrained(Block):
+    """This machine with less of it."""
+
+    kind: Literal["constrained"]
+    cpus: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="numbers of the CPUs", min_length=1)
+    memory_mb: int | None = Field(None, description="memory limit; the agent alone takes about 60", ge=1)
+    cpu_share: float | None = Field(None, description="of one CPU's time; makes stalls, not a slow CPU", gt=0)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "Constrained":
+        if self.cpus is None and self.memory_mb is None and self.cpu_share is None:
+            raise ValueError("give at least one of cpus, memory_mb and cpu_share")
+        return self
+
+    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
+        asked = Limits(backend=None, cpus=self.cpus, memory_mb=self.memory_mb, cpu_share=self.cpu_share)
+        return run_constrained(job_file, budget_seconds, asked)
+
+
+class Ssh(Block):
+    """Another machine, by the system's ssh; see `fishbone.edge.devices.ssh.Connection`."""
+
+    kind: Literal["ssh"]
+    host: str = Field(description="alias of ~/.ssh/config, or user@name", pattern=r"^[^-\s]\S*$")
+    port: int | None = Field(None, ge=1, le=65535)
+    python: str = Field("python3", description="interpreter there", pattern=r"^[^-\s]\S*$")
+    folder: str = Field(".cache/fishbone", description="there, in the home folder", pattern=r"^[^-~\s]\S*$")
+    connect_seconds: int = Field(10, ge=1)
+
+    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
+        return run_ssh(job_file, budget_seconds, **self.model_dump(exclude={"kind"}))
+
+
+Device = Local | Constrained | Ssh
+KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh}
+
+
+def read_devices(path: str | Path | None) -> dict[str, Device]:
+    """Name → device; without a file, this machine as ``local``.
+
+    Raises:
+        InputError: the file is missing, no YAML mapping, or an entry is wrong.
+    """
+    if path is None:
+        return {"local": Local(kind="local")}
+    remedy = "Give a name and a `kind` for each device."
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("file is missing", file=path, remedy="Name it with --devices.") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"not valid YAML: {error}", file=path, remedy="Mend the line that it names.") from None
+    if not isinstance(entries, dict) or not entries:
+        raise InputError("holds no devices", file=path, value=entries, remedy=remedy)
+    return {str(name): _parsed(entry, str(path), str(name)) for name, entry in entries.items()}
+
+
+def _parsed(entry, file: str, name: str) -> Device:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if kind not in KINDS:
+        remedy = f"Give one of {', '.join(KINDS)}."
+        raise InputError("no such kind of device", file=file, field=f"{name}.kind", value=kind, remedy=remedy)
+    return KINDS[kind].parse(entry, file=file, field=name)

@@ -1,0 +1,41 @@
+"""This machine: the agent as a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fishbone.edge import agent
+from fishbone.edge.devices import outcome
+from fishbone.edge.devices.outcome import Outcome, understand
+
+
+def run_local(
+    job_file: Path, budget_seconds: float, before: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Outcome:
+    """Run the agent on this machine and wait for it, a little longer than its own budget.
+
+    Its progress goes to this process's stderr. A hanging agent is killed with the processes that it started.
+
+    Args:
+        before: words of the command line before the agent's own.
+        environment: of the agent; by default this process's.
+    """
+    command = [*before, sys.executable, "-P", str(agent.AGENT), str(job_file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
+    patience = budget_seconds + outcome.GRACE_SECONDS
+    try:
+        output, _ = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        return Outcome("timeout", f"no answer within {patience:g} s")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return Outcome("oom", "the agent was killed, most likely for its memory")
+    if process.returncode:
+        return Outcome("crashed", f"the agent ended with {process.returncode}")
+    return understand(output)
