@@ -4,16 +4,22 @@ A devices file maps names to entries with a ``kind``: ``local`` runs the agent a
 ``constrained`` as one with fewer CPUs or less memory, ``ssh`` on another machine.
 """
 
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from fishbone.edge.devices.constrained import run_constrained
+from fishbone.edge.devices.constrained import limiting_backend, run_constrained
 from fishbone.edge.devices.local import run_local
 from fishbone.edge.devices.outcome import Outcome
-from fishbone.edge.devices.ssh import run_ssh
+from fishbone.edge.devices.provision import provision
+from fishbone.edge.devices.ssh import Connection, probe, run_ssh
 from fishbone.edge.results import Limits
 from fishbone.errors import InputError
 from fishbone.parameters import Block
@@ -26,6 +32,9 @@ class Local(Block):
 
     def run(self, job_file: Path, budget_seconds: float) -> Outcome:
         return run_local(job_file, budget_seconds)
+
+    def check(self) -> str:
+        return f"Python {platform.python_version()}, onnxruntime {metadata.version('onnxruntime')}"
 
 
 class Constrained(Block):
@@ -43,8 +52,13 @@ class Constrained(Block):
         return self
 
     def run(self, job_file: Path, budget_seconds: float) -> Outcome:
-        asked = Limits(backend=None, cpus=self.cpus, memory_mb=self.memory_mb, cpu_share=self.cpu_share)
-        return run_constrained(job_file, budget_seconds, asked)
+        return run_constrained(job_file, budget_seconds, self._asked())
+
+    def check(self) -> str:
+        return f"limits by {limiting_backend(self._asked())}"
+
+    def _asked(self) -> Limits:
+        return Limits(backend=None, cpus=self.cpus, memory_mb=self.memory_mb, cpu_share=self.cpu_share)
 
 
 class Ssh(Block):
@@ -59,6 +73,30 @@ class Ssh(Block):
 
     def run(self, job_file: Path, budget_seconds: float) -> Outcome:
         return run_ssh(job_file, budget_seconds, **self.model_dump(exclude={"kind"}))
+
+    def check(self) -> str:
+        """
+        Raises:
+            Failed: it cannot measure; the message says what to do.
+        """
+        with self.connection() as connection:
+            found = probe(connection)
+        version = ".".join(map(str, found["python"]))
+        return f"Python {version}, onnxruntime {found['onnxruntime']}, {found['machine']}"
+
+    def provision(self) -> str:
+        """Install onnxruntime there; returns its version.
+
+        Raises:
+            Failed: as `fishbone.edge.devices.provision.provision`.
+        """
+        with self.connection() as connection:
+            return provision(connection)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        with tempfile.TemporaryDirectory(prefix="fb") as control:
+            yield Connection(**self.model_dump(exclude={"kind"}), control=Path(control))
 
 
 Device = Local | Constrained | Ssh
@@ -82,10 +120,15 @@ def read_devices(path: str | Path | None) -> dict[str, Device]:
         raise InputError(f"not valid YAML: {error}", file=path, remedy="Mend the line that it names.") from None
     if not isinstance(entries, dict) or not entries:
         raise InputError("holds no devices", file=path, value=entries, remedy=remedy)
-    return {str(name): _parsed(entry, str(path), str(name)) for name, entry in entries.items()}
+    return {str(name): parse_device(entry, str(path), str(name)) for name, entry in entries.items()}
 
 
-def _parsed(entry, file: str, name: str) -> Device:
+def parse_device(entry, file: str, name: str) -> Device:
+    """One entry of a devices file.
+
+    Raises:
+        InputError: unknown kind, or a wrong field.
+    """
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind not in KINDS:
         remedy = f"Give one of {', '.join(KINDS)}."

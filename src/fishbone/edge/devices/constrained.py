@@ -40,8 +40,25 @@ def run_constrained(job_file: Path, budget_seconds: float, asked: Limits) -> Out
             if outcome.status == "crashed" and killed():
                 outcome = Outcome("oom", "the agent was killed for its memory")
             return replace(outcome, limits=effective)
+    raise _unable()
+
+
+def limiting_backend(asked: Limits) -> str:
+    """What would enforce these limits here.
+
+    Raises:
+        InputError: as `run_constrained`.
+    """
+    for backend in (_version_2, _version_1, _commands):
+        with backend(asked) as found:
+            if found is not None:
+                return found[1].backend
+    raise _unable()
+
+
+def _unable() -> InputError:
     remedy = "Run as root, in a delegated control group, or install util-linux (taskset, prlimit)."
-    raise InputError("cannot limit processes here", field="kind", value="constrained", remedy=remedy)
+    return InputError("cannot limit processes here", field="kind", value="constrained", remedy=remedy)
 
 
 @contextmanager
