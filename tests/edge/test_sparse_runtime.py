@@ -25,7 +25,7 @@ QUICK = Protocol(
 )
 FACTS = FileFacts(
     sha256="", weights_sha256="", graph_sha256="", bytes=1, zstd_bytes=1, opset=18, parameters=1, weights=1, nonzero=1,
-    macs=1000, sparse_macs=100,
+    macs=1000, sparse_macs=100, quantised=False,
 )  # fmt: skip
 
 

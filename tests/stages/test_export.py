@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from fishbone.files import sha256, write_tensors
 from fishbone.nn.models import build, save_model, sidecar
 from fishbone.stages.export import Params
 
-PARAMS = {"opset": 18, "parity_images": 20, "licence": "Apache-2.0", "threads": 1}
+PARAMS = {"opset": 18, "parity_images": 20, "calibration_images": 30, "licence": "Apache-2.0", "threads": 1}
 ARCHITECTURE = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3}
 
 
@@ -67,6 +68,47 @@ def test_facts_count_what_the_masks_keep(exported):
     kept = sum(int(mask.sum()) for mask in exported.masks.values())
     dense = np.prod(build(ARCHITECTURE).fc.weight.shape)
     assert written["facts"]["nonzero"] == kept + dense
+
+
+@pytest.fixture(scope="module")
+def quantised(exported):
+    out = exported.folder / "out" / "fls-0.75-u8s8.onnx"
+    result = exported.run("--int8", "u8s8", out=out)
+    assert result.exit_code == 0, result.output
+    assert "McNemar" in result.output
+    return out
+
+
+def test_an_int8_file_keeps_its_zeros_and_what_is_counted(exported, quantised):
+    before = json.loads(exported.out.with_suffix(".json").read_text())["facts"]
+    after = json.loads(quantised.with_suffix(".json").read_text())["facts"]
+    assert (after["quantised"], before["quantised"]) == (True, False)
+    assert (after["weights"], after["macs"]) == (before["weights"], before["macs"])
+    assert after["nonzero"] <= before["nonzero"]  # rounding may add zeros
+    assert after["nonzero"] >= 0.97 * before["nonzero"]
+    assert after["parameters"] == before["parameters"]
+    assert after["sparse_macs"] <= before["sparse_macs"]
+
+
+def test_the_cost_of_int8_is_counted_image_by_image(exported, quantised):
+    cost = json.loads(quantised.with_suffix(".json").read_text())["int8"]
+    dataset = load_dataset(exported.data)
+    inputs, labels = dataset.normalise(dataset.images[dataset.test]), dataset.labels[dataset.test]
+    right = {}
+    for file in (exported.out, quantised):
+        logits = ort.InferenceSession(file).run(None, {"image": inputs})[0]
+        right[file] = logits.argmax(1) == labels
+    assert cost["images"] == len(labels)
+    assert cost["accuracy_before"] == right[exported.out].mean()
+    assert cost["lost"] == (right[exported.out] & ~right[quantised]).sum()
+    assert cost["won"] == (~right[exported.out] & right[quantised]).sum()
+    assert cost["sqnr_db"] > 15
+
+
+def test_an_int8_file_has_the_same_bytes_each_time(exported, quantised):
+    again = quantised.with_name("again.onnx")
+    assert exported.run("--int8", "u8s8", out=again).exit_code == 0
+    assert sha256(again) == sha256(quantised)
 
 
 def test_provenance_tells_where_the_network_came_from(exported):

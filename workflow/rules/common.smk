@@ -14,13 +14,21 @@ def prepare_params(wildcards):
     )
 
 
+def int8_of(variant):
+    """`NETWORK-u8s8` → u8s8; others: None."""
+    return variant.rsplit("-", 1)[-1] if variant.endswith(("-u8s8", "-s8s8")) else None
+
+
 def exported(wildcards):
-    """Weights, sidecar and (of a pruned network) mask of `dense` or `METHOD-SPARSITY`."""
+    """Weights, sidecar and (of a pruned network) mask of `dense` or `METHOD-SPARSITY`, in int8 or not."""
     seed = config["export"]["seed"]
-    if wildcards.variant == "dense":
+    variant = wildcards.variant
+    if int8_of(variant):
+        variant = variant.rsplit("-", 1)[0]
+    if variant == "dense":
         stem = f"results/{wildcards.study}/train/{wildcards.dataset}/seed{seed}/model"
         return {"model": f"{stem}.safetensors", "sidecar": f"{stem}.json"}
-    method, sparsity = wildcards.variant.rsplit("-", 1)
+    method, sparsity = variant.rsplit("-", 1)
     stem = f"results/{wildcards.study}/prune/{wildcards.dataset}/{method}/seed{seed}/{sparsity}"
     return {
         "model": f"{stem}.safetensors",

@@ -1,9 +1,23 @@
-# One seed's networks as ONNX: `dense`, and `METHOD-SPARSITY` for each pruning method and exported sparsity.
+# One seed's networks as ONNX: `dense`, and `METHOD-SPARSITY` for each pruning method and exported sparsity; some of them
+# in int8 too, as `NETWORK-u8s8` or `NETWORK-s8s8`.
 
 VARIANTS = ["dense"] + expand(
     "{method}-{sparsity}",
     method=config["prune"]["methods"],
     sparsity=config["export"]["sparsities"],
+)
+INT8 = config["export"]["int8"]
+if "export" in config["stages"] and (unknown := set(INT8["networks"]) - set(VARIANTS)):
+    raise InputError(
+        "not among the exported networks",
+        field="export.int8.networks",
+        value=sorted(unknown),
+        remedy=f"Take some of {', '.join(VARIANTS)}.",
+    )
+VARIANTS += expand(
+    "{network}-{activations}",
+    network=INT8["networks"],
+    activations=INT8["activations"],
 )
 TARGETS["export"] = expand(
     "results/{study}/export/{dataset}/{variant}.onnx",
@@ -36,6 +50,9 @@ rule export:
         mask=lambda wildcards, input: (
             f"--mask {input.mask}" if "mask" in input.keys() else ""
         ),
+        int8=lambda wildcards: (
+            f"--int8 {found}" if (found := int8_of(wildcards.variant)) else ""
+        ),
     shell:
-        "python -m fishbone export --model {input.model} {params.mask} --data {input.data}"
+        "python -m fishbone export --model {input.model} {params.mask} {params.int8} --data {input.data}"
         " --params {params.block:q} --out {output.onnx} > {log} 2>&1"

@@ -54,6 +54,19 @@ def tensors(proto: ModelProto) -> dict[str, np.ndarray]:
     return stored
 
 
+def kernels(proto: ModelProto) -> dict[str, np.ndarray]:
+    """Stored tensors as a node reads them: a kernel kept in int8 appears behind its DequantizeLinear, as floats."""
+    stored = tensors(proto)
+    for node in proto.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in stored and stored[node.input[0]].ndim >= 2:
+            quantised, scale, zero = (stored[name] for name in node.input)
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            shape = [-1 if side == axis else 1 for side in range(quantised.ndim)] if scale.ndim else [1]
+            levels = quantised.astype(np.float32) - zero.astype(np.float32).reshape(shape)
+            stored[node.output[0]] = levels * scale.reshape(shape)
+    return stored
+
+
 def known_facts(path: str | Path) -> FileFacts:
     """Facts of a file, taken from the JSON beside it if that is of this very file, else measured.
 
@@ -77,7 +90,8 @@ def facts(proto: ModelProto, content: bytes) -> FileFacts:
     """Facts of a model whose file holds ``content``."""
     stored = tensors(proto)
     weights, nonzero = count_weights(proto)
-    macs, sparse_macs = _macs(proto, stored)
+    macs, sparse_macs = _macs(proto, kernels(proto))
+    quantised = any(node.op_type == "QuantizeLinear" for node in proto.graph.node)
     return FileFacts(
         sha256=hashlib.sha256(content).hexdigest(),
         weights_sha256=_weights_hash(stored),
@@ -85,19 +99,29 @@ def facts(proto: ModelProto, content: bytes) -> FileFacts:
         bytes=len(content),
         zstd_bytes=len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)),
         opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1),
-        parameters=sum(array.size for array in stored.values() if array.dtype.kind == "f"),
+        parameters=_parameters(proto, stored),
         weights=weights,
         nonzero=nonzero,
         macs=macs,
         sparse_macs=sparse_macs,
+        quantised=quantised,
     )
+
+
+def _parameters(proto: ModelProto, stored: dict[str, np.ndarray]) -> int:
+    """Stored floats; in int8 files the integers that stand for floats, without their scales."""
+    quantising = [node for node in proto.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    kept = {node.input[0] for node in quantising} & stored.keys()
+    helpers = {name for node in quantising for name in node.input[1:]}
+    floats = {name for name, array in stored.items() if array.dtype.kind == "f"} - helpers
+    return sum(stored[name].size for name in floats | kept)
 
 
 def count_weights(proto: ModelProto) -> tuple[int, int]:
     """(weights, non-zero weights) of all kernels; one that two nodes share counts once."""
-    stored = tensors(proto)
-    kernels = {name: stored[name] for node in proto.graph.node for name in node.input if _is_kernel(node, name, stored)}
-    return sum(array.size for array in kernels.values()), sum(int(np.count_nonzero(a)) for a in kernels.values())
+    stored = kernels(proto)
+    found = {name: stored[name] for node in proto.graph.node for name in node.input if _is_kernel(node, name, stored)}
+    return sum(array.size for array in found.values()), sum(int(np.count_nonzero(a)) for a in found.values())
 
 
 def _is_kernel(node: NodeProto, name: str, stored: dict) -> bool:

@@ -17,7 +17,7 @@ from onnx import ModelProto
 from torch import nn
 
 from fishbone.edge.export import BATCH, parts, to_bytes
-from fishbone.edge.facts import tensors
+from fishbone.edge.facts import KERNEL_OPERATORS, kernels, tensors
 from fishbone.edge.protocol import MAX_RELATIVE, MIN_AGREEMENT
 from fishbone.seeding import numpy_generator
 
@@ -87,6 +87,19 @@ def check_size(proto: ModelProto, network: nn.Module) -> None:
     size = sum(array.nbytes for array in tensors(proto).values())
     if size > limit:
         raise GateError(f"tensors take {size} bytes, more than {limit:.0f} for the dense network: masks or copies left")
+
+
+def check_quantised(proto: ModelProto, before: ModelProto) -> None:
+    """Every kernel of ``before`` is there in int8, and every zero is a zero still (rounding may add some)."""
+    stored, floats = kernels(proto), kernels(before)
+    names = [name for node in before.graph.node if node.op_type in KERNEL_OPERATORS for name in node.input[1:2]]
+    integers = {node.input[0] for node in proto.graph.node if node.op_type == "DequantizeLinear"}
+    for name in names:
+        if f"{name}_quantized" not in integers:
+            raise GateError(f"{name} was left in float")
+        behind = next(value for key, value in stored.items() if key.startswith(f"{name}_DequantizeLinear"))
+        if np.any(behind[floats[name] == 0]):
+            raise GateError(f"{name}: pruned weights are not zero any more")
 
 
 def check_no_paths(proto: ModelProto) -> None:

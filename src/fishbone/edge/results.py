@@ -147,6 +147,7 @@ class FileFacts(Record):
     nonzero: NonNegativeInt
     macs: NonNegativeInt | None
     sparse_macs: NonNegativeInt | None
+    quantised: bool
 
 
 class Accuracy(Score):

@@ -1,7 +1,8 @@
 """Accuracy against time and against size of exported networks, one pair of panels a data set and device.
 
 Time is relative to the baseline: ratios paired by round, with their 95 % interval, are what a shared machine can tell
-(absolute times are in the table). Accuracy has Wilson's 95 % interval. A marker's area grows with the compressed size.
+(absolute times are in the table). Hollow markers are the sparse runtime. Accuracy has Wilson's 95 % interval. A
+marker's area grows with the compressed size.
 """
 
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
 def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
     axes.set_xscale("log")
     points = []
-    for model in _measured(result):
+    for model in _files(result):
         size = model["facts"]["zstd_bytes"] / 1e3
         _point(axes, (size, size, size), model, look)
         points.append((size, 100 * model["accuracy"]["fraction"]))
@@ -69,6 +70,15 @@ def _measured(result: Result) -> list[Mapping]:
     return [model for model in result.content["models"] if model["accuracy"]]
 
 
+def _files(result: Result) -> list[Mapping]:
+    """Each file once: the sparse runtime runs files that ONNX Runtime has run already."""
+    return [model for model in _measured(result) if not _is_sparse(model)]
+
+
+def _is_sparse(model: Mapping) -> bool:
+    return model["name"].endswith(" (sparse)")
+
+
 def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style]) -> None:
     """A marker at (value, low, high) and the model's accuracy, with bars."""
     score, method = model["accuracy"], method_of(model["name"])
@@ -79,13 +89,15 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
         value, y, xerr=[[value - low], [high - value]], yerr=[[y - y_low], [y_high - y]],
         color=style.colour, linewidth=1, alpha=0.5, zorder=2,
     )  # fmt: skip
-    axes.scatter(value, y, s=20 + 2 * kilobytes, marker=style.marker, color=style.colour, label=label(method), zorder=3)
+    face = {"facecolors": "none"} if _is_sparse(model) else {}
+    name = label(method) + (", sparse runtime" if face else "")
+    axes.scatter(value, y, s=20 + 2 * kilobytes, marker=style.marker, color=style.colour, label=name, zorder=3, **face)
 
 
 def _name_sparsities(axes: Axes, result: Result) -> None:
     """Each sparsity above the best of its networks: they are of about one size."""
     groups: dict[str, list[tuple[float, float]]] = {}
-    for model in _measured(result):
+    for model in _files(result):
         text = label(model["name"]).removeprefix(label(method_of(model["name"]))).strip()
         groups.setdefault(text, []).append((100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3))
     for text, points in groups.items():
