@@ -539,6 +539,7 @@ def environment() -> dict:
         "system": platform.system(),
         "kernel": platform.release(),
         "machine": platform.machine(),
+        "browser": None,
         "cpu": model[1].strip() if model else platform.processor() or None,
         "cpu_flags": [flag for flag in FLAGS.split() if flag in present],
         "cores": os.cpu_count(),

@@ -41,7 +41,7 @@ class Limits(Record):
 
 
 class ColdStart(Record):
-    """One fresh process: importing ONNX Runtime and numpy, loading the file, the first run."""
+    """One fresh process: importing ONNX Runtime and numpy, loading the file, the first run. In a browser: first use."""
 
     import_ns: NonNegativeInt
     load_ns: NonNegativeInt
@@ -90,13 +90,14 @@ class Contention(Record):
 class Environment(Record):
     """Software and hardware; no host name, user, address, path or time."""
 
-    python: str
-    numpy: str
+    python: str | None
+    numpy: str | None
     onnxruntime: str
     providers: list[str]
     system: str
-    kernel: str
+    kernel: str | None
     machine: str
+    browser: str | None
     cpu: str | None
     cpu_flags: list[str]
     cores: PositiveInt | None

@@ -1,10 +1,11 @@
 """Devices: how each is reached. Whatever goes wrong on the way is an outcome with a status, not an exception.
 
 A devices file maps names to entries with a ``kind``: ``local`` runs the agent as a process of this machine,
-``constrained`` as one with fewer CPUs or less memory, ``ssh`` on another machine.
+``constrained`` as one with fewer CPUs or less memory, ``ssh`` on another machine; ``web`` serves a page to a browser.
 """
 
 import platform
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ from fishbone.edge.devices.constrained import limiting_backend, run_constrained
 from fishbone.edge.devices.local import run_local
 from fishbone.edge.devices.outcome import Outcome
 from fishbone.edge.devices.provision import provision
-from fishbone.edge.devices.ssh import Connection, probe, run_ssh
+from fishbone.edge.devices.ssh import Connection, Failed, probe, run_ssh
+from fishbone.edge.devices.web import VERSION, NoRuntimeError, run_web, runtime
 from fishbone.edge.results import Limits
 from fishbone.errors import InputError
 from fishbone.parameters import Block
@@ -99,8 +101,36 @@ class Ssh(Block):
             yield Connection(**self.model_dump(exclude={"kind"}), control=Path(control))
 
 
-Device = Local | Constrained | Ssh
-KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh}
+class Web(Block):
+    """A browser that opens a page; see `fishbone.edge.devices.web`."""
+
+    kind: Literal["web"]
+    browser: list[str] | None = Field(
+        None, description="command that opens the address put behind it; {profile} is a new folder. Without: a person"
+    )
+    bind: str = Field("127.0.0.1", description="address to listen on; for a phone this machine's own in your network")
+    port: int = Field(0, description="0: a free one", ge=0, le=65535)
+    wait_seconds: int = Field(600, description="until somebody opens the page", ge=1)
+
+    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
+        return run_web(job_file, budget_seconds, **self.model_dump(exclude={"kind"}))
+
+    def check(self) -> str:
+        """
+        Raises:
+            Failed: there is no onnxruntime-web, or no such browser.
+        """
+        try:
+            runtime()
+        except NoRuntimeError as error:
+            raise Failed("no_runtime", str(error)) from None
+        if self.browser and not shutil.which(self.browser[0]):
+            raise Failed("unreachable", f"there is no {self.browser[0]} on this machine")
+        return f"onnxruntime-web {VERSION}, opened by {self.browser[0] if self.browser else 'a person'}"
+
+
+Device = Local | Constrained | Ssh | Web
+KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web}
 
 
 def read_devices(path: str | Path | None) -> dict[str, Device]:
