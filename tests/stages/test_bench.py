@@ -18,7 +18,7 @@ from fishbone.stages.bench import Params
 
 QUICK = {
     "threads": 1, "seconds": 0.1, "sittings": 8, "block_ms": 1.0, "warmup_seconds": 0.0,
-    "cold_runs": 1, "images": 20, "budget_seconds": 60.0, "seed": 3,
+    "cold_runs": 1, "images": 20, "budget_seconds": 60.0, "sparse": True, "seed": 3,
 }  # fmt: skip
 WITHOUT_TORCH = "import sys; sys.modules.update(torch=None, safetensors=None); from fishbone.cli import main; main()"
 
@@ -156,3 +156,29 @@ def test_incomplete_and_wrong_parameters_are_refused(folder):
 
 def test_documented_protocol_is_a_valid_block():
     assert Params.parse(vars(Protocol()), file="protocol").model_dump() == vars(Protocol())
+
+
+def test_several_devices_come_into_one_table_and_one_page(folder, tmp_path):
+    page = tmp_path / "page.html"
+    options = ["--seconds", "0.05", "--sittings", "8", "--block-ms", "1", "--warmup-seconds", "0", "--cold-runs", "0"]
+    done = bench(
+        folder / "a.onnx", folder / "b.onnx", "--data", folder / "d.npz", "--devices", folder / "devices.yaml",
+        "--html", page, *options,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    together = done.output.split("all devices")[1]
+    assert "here (local)" in together
+    assert "there (local)" in together
+    assert len(re.findall(r"\d ms", together)) == 4
+    text = page.read_text()
+    assert text.count(">here</td>") == text.count(">there</td>") == 2
+    assert "<svg" in text
+    assert not re.search(r'(?:src|href)="(?!#)', text), "the page needs no other file"
+
+
+def test_a_page_of_noise_has_a_table_and_no_figure(folder, tmp_path):
+    page = tmp_path / "page.html"
+    options = ["--seconds", "0.05", "--sittings", "8", "--block-ms", "1", "--warmup-seconds", "0", "--cold-runs", "0"]
+    assert bench(folder / "a.onnx", "--html", page, *options).exit_code == 0
+    assert "<table>" in page.read_text()
+    assert "<svg" not in page.read_text()

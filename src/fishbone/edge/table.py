@@ -1,6 +1,6 @@
 """A benchmark result as a table for people, with what is noise in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich import box
@@ -22,6 +22,28 @@ def table(result: Result) -> Table:
     for model in result.models:
         shown.add_row(model.name, *_cells(model, result), model.status)
     return shown
+
+
+def together(results: Sequence[Result]) -> Table:
+    """One row a model, one column a device: accuracy, median time, speed-up on that device."""
+    shown = Table(title="all devices", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown.add_column("model", overflow="fold")
+    rows: dict[str, dict[str, str]] = {}
+    for result in results:
+        shown.add_column(f"{result.device} ({result.kind})", justify="right", overflow="fold")
+        for model in result.models:
+            rows.setdefault(model.name, {})[result.device] = _brief(model, result)
+    for name, cells in rows.items():
+        shown.add_row(name, *(cells.get(result.device, "–") for result in results))
+    return shown
+
+
+def _brief(model: ModelResult, result: Result) -> str:
+    if model.latency is None:
+        return model.status
+    accuracy = f"{model.accuracy.fraction:.1%}, " if model.accuracy else ""
+    ratio = "" if model.name == result.baseline or not model.speedup else f", {model.speedup.median:.2f}×"
+    return f"{accuracy}{model.latency.p50_ns / 1e6:.3f} ms{ratio}"
 
 
 def notes(result: Result) -> Iterator[str]:

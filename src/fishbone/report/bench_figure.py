@@ -5,7 +5,7 @@ Time is relative to the baseline: ratios paired by round, with their 95 % interv
 marker's area grows with the compressed size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -17,7 +17,11 @@ from fishbone.report.study import Result, Study
 
 def draw_bench(study: Study, path: Path) -> None:
     """See the module's docstring."""
-    results = study.of("bench")
+    draw_results(study.of("bench"), path)
+
+
+def draw_results(results: Sequence[Result], path: Path) -> None:
+    """The same for results of any origin."""
     models = [model["name"] for result in results for model in result.content["models"]]
     look = styles(map(method_of, models))
     with stacked(2 * len(results)) as (figure, panels):

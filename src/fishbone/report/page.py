@@ -48,10 +48,7 @@ class Section:
 
 def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence[Section], folder: Path) -> str:
     """The page; links to artefacts start from ``folder``, where it will lie. Measured claims come first."""
-    environment = Environment(
-        loader=PackageLoader("fishbone.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    environment = templates()
     environment.filters |= {"badge": badge, "measured": measured}
     environment.filters["link"] = lambda file: Path(os.path.relpath(file, folder)).as_posix()
     return environment.get_template("template.html").render(
@@ -64,6 +61,14 @@ def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence
         networks=networks(study),
         params=yaml.safe_dump(dict(study.params), sort_keys=False, allow_unicode=True) if study.params else "",
     )
+
+
+def templates() -> Environment:
+    """Jinja's environment for this package's templates."""
+    return Environment(
+        loader=PackageLoader("fishbone.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
 
 
 def badge(claim: Claim) -> str:

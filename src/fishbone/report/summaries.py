@@ -69,6 +69,7 @@ BENCH = (
     Column("model", "network", "name"),
     Column("accuracy", "accuracy", "percent"),
     Column("p50_ms", "median time", "ms"),
+    Column("predicted_ms", "predicted from sparse MACs", "ms"),
     Column("p90_ms", "90th percentile", "ms"),
     Column("speedup", "speed-up over baseline", "times"),
     Column("cold_ms", "load and first run", "ms"),
@@ -115,10 +116,15 @@ def export_table(study: Study) -> Table:
 
 
 def bench_table(study: Study) -> Table:
-    rows = [_bench_row(result, model) for result in study.of("bench") for model in result.content["models"]]
+    return results_table(study.of("bench"))
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """Benchmark results of any origin, a row a model and device."""
+    rows = [_bench_row(result, model) for result in results for model in result.content["models"]]
     rows += [
         {"dataset": result.dataset, "device": result.name, "model": "all", "status": result.content["status"]}
-        for result in study.of("bench")
+        for result in results
         if not result.content["models"]
     ]
     return Table(BENCH, rows).filled()
@@ -134,6 +140,7 @@ def _bench_row(result: Result, model: Mapping) -> dict[str, Value]:
         "model": model["name"],
         "accuracy": score and Interval(score["fraction"], score["low"], score["high"], score["images"]),
         "p50_ms": latency and latency["p50_ns"] / 1e6,
+        "predicted_ms": (predicted := model.get("predicted_ns")) and predicted / 1e6,
         "p90_ms": latency and latency["p90_ns"] / 1e6,
         "speedup": speedup and Interval(speedup["median"], speedup["low"], speedup["high"], latency["rounds"]),
         "cold_ms": median(cold) / 1e6 if cold else None,

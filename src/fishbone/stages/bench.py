@@ -57,13 +57,14 @@ def _as_defaults(context: click.Context, _option, text: str | None) -> None:
 @click.option("--device", "name", help="One of the file's devices.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the JSON here, with the median of every round.")
 @click.option("--metrics", type=click.Path(path_type=Path), help="Write the table's numbers here, flat.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with table and figure here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a device instead of the table.")
 @click.option(
     "--params", is_eager=True, expose_value=False, callback=_as_defaults, metavar="JSON",
     help="A complete parameter block in place of the defaults below; `fishbone params bench` prints one.",
 )  # fmt: skip
 @_protocol_options
-def command(models, data, baseline, file, name, out, metrics, as_json, **options) -> None:
+def command(models, data, baseline, file, name, out, metrics, html, as_json, **options) -> None:
     """Measure MODELs (ONNX image classifiers of any origin) on devices and compare them with a baseline.
 
     All models take turns in shuffled rounds, so a speed-up is a ratio within rounds, with its 95 % interval; the
@@ -84,6 +85,7 @@ def command(models, data, baseline, file, name, out, metrics, as_json, **options
     for model in models:
         click.echo(f"facts of {model.name}", err=True)
         facts.append(known_facts(model))
+    results = []
     sparse = [i for i, known in enumerate(facts) if protocol.sparse and known.nonzero <= known.weights / 2]
     for device, entry in devices.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -95,6 +97,15 @@ def command(models, data, baseline, file, name, out, metrics, as_json, **options
         if metrics:
             write_json(metrics, flat(result))
         _show(result, as_json)
+        results.append(result)
+    if html:
+        from fishbone.files import write_text
+        from fishbone.report.bench_page import bench_page
+
+        write_text(html, bench_page([result.model_dump() for result in results], dataset.name if dataset else "noise"))
+        click.echo(f"page: {html}", err=True)
+    if len(results) > 1 and not as_json:
+        _show_together(results)
 
 
 def _chosen(devices: dict, name: str | None, file: Path | None) -> dict:
@@ -113,6 +124,15 @@ def _index(models: tuple[Path, ...], baseline: Path | None) -> int:
     if baseline.resolve() not in places:
         raise InputError("not among the models", field="--baseline", value=str(baseline), remedy="Name it as a MODEL.")
     return places.index(baseline.resolve())
+
+
+def _show_together(results: list) -> None:
+    from rich.console import Console
+
+    from fishbone.edge.table import together
+
+    console = Console(highlight=False)
+    Console(width=None if console.is_terminal else 160, highlight=False).print(together(results))
 
 
 def _show(result, as_json: bool) -> None:
