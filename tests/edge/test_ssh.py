@@ -281,5 +281,5 @@ def test_a_device_without_onnxruntime_gets_it(fake, job, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", bare], check=True)
     device = DEVICE | {"python": str(bare / "bin" / "python")}
     assert ssh.run_ssh(job.file, 40, **device).status == "no_runtime"
-    assert provision.provision(Connection(**device, control=tmp_path)) == onnxruntime.__version__
+    assert provision.install_runtime(Connection(**device, control=tmp_path)) == onnxruntime.__version__
     assert ssh.run_ssh(job.file, 40, **device).status == "ok"

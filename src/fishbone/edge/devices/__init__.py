@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from fishbone.edge.devices.constrained import limiting_backend, run_constrained
 from fishbone.edge.devices.local import run_local
 from fishbone.edge.devices.outcome import Outcome
-from fishbone.edge.devices.provision import provision
+from fishbone.edge.devices.provision import install_runtime
 from fishbone.edge.devices.ssh import Connection, Failed, probe, run_ssh
 from fishbone.edge.devices.web import VERSION, NoRuntimeError, run_web, runtime
 from fishbone.edge.results import Limits
@@ -90,10 +90,10 @@ class Ssh(Block):
         """Install onnxruntime there; returns its version.
 
         Raises:
-            Failed: as `fishbone.edge.devices.provision.provision`.
+            Failed: as `fishbone.edge.devices.provision.install_runtime`.
         """
         with self.connection() as connection:
-            return provision(connection)
+            return install_runtime(connection)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -15,7 +15,7 @@ PLATFORMS = {  # as pip names them; the first is onnxruntime's, the others numpy
 }
 
 
-def provision(connection: Connection) -> str:
+def install_runtime(connection: Connection) -> str:
     """Make ``FOLDER/venv`` there; returns the version of onnxruntime that it has.
 
     Raises:
