@@ -16,7 +16,10 @@ from fishbone.files import sha256, write_tensors
 from fishbone.nn.models import build, save_model, sidecar
 from fishbone.stages.export import Params
 
-PARAMS = {"opset": 18, "parity_images": 20, "calibration_images": 30, "licence": "Apache-2.0", "threads": 1}
+PARAMS = {
+    "opset": 18, "parity_images": 20, "calibration_images": 30, "licence": "Apache-2.0", "threads": 1,
+    "channels": {"images": 30, "gammas": [0.001], "padding": 0, "flip": False},
+}  # fmt: skip
 ARCHITECTURE = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3}
 
 
@@ -109,6 +112,21 @@ def test_an_int8_file_has_the_same_bytes_each_time(exported, quantised):
     again = quantised.with_name("again.onnx")
     assert exported.run("--int8", "u8s8", out=again).exit_code == 0
     assert sha256(again) == sha256(quantised)
+
+
+def test_a_network_without_some_channels_is_smaller_and_dense(files, tmp_path):
+    wide = {**ARCHITECTURE, "width": 16}
+    weights, out = tmp_path / "model.safetensors", tmp_path / "channels-0.5.onnx"
+    save_model(weights, build(wide), sidecar(wide, load_dataset(files.data)))
+    dense = tmp_path / "dense.onnx"
+    options = [text for key, value in {"model": weights, "data": files.data}.items() for text in (f"--{key}", value)]
+    for target, more in ((dense, []), (out, ["--channels", "0.5"])):
+        arguments = ["export", *map(str, options), "--params", json.dumps(PARAMS), "--out", str(target), *more]
+        assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+    before, after = (json.loads(file.with_suffix(".json").read_text()) for file in (dense, out))
+    assert after["facts"]["macs"] < 0.75 * before["facts"]["macs"]
+    assert after["facts"]["nonzero"] == after["facts"]["weights"] < before["facts"]["weights"]
+    assert set(after["provenance"]["channels"]) == {"blocks.0", "blocks.1", "blocks.2"}
 
 
 def test_provenance_tells_where_the_network_came_from(exported):

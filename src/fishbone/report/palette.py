@@ -60,6 +60,7 @@ LABELS = {
     "fls-gradual": "FLS, gradual",
     "obs-gradual": "OBS, gradual",
     "magnitude-gradual": "magnitude, gradual",
+    "channels": "FLS, whole channels",
     "fedavg": "FedAvg",
     "fsl_gan": "FSL-GAN",
     "hovefl": "HoVeFL",

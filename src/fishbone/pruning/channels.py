@@ -1,0 +1,185 @@
+"""Whole channels inside residual blocks: the network that is left is dense and smaller, for any runtime.
+
+A channel between the two convolutions of a block goes by its *column*, the weights of the second convolution that read
+it; the first convolution's filter and its batch norm then have no reader and go for free. A column scores the sum of
+its weights' OBS saliencies θ² / (2 diag Q) for each multiply-accumulate that its channel costs, and the columns that
+stay are moved to the joint optimum (Q_SS x = θ_S, as everywhere in Fishbone). This is the structured OBS of ZipLM
+(Kurtic et al. 2023, arXiv 2302.04089) with another Q. Residual streams keep their width.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fishbone.curvature.gradients import Gradients
+from fishbone.curvature.layout import Layout
+from fishbone.curvature.likelihoods import Softmax
+from fishbone.nn.evaluate import evaluate
+from fishbone.nn.resnet import BasicBlock
+from fishbone.pruning.compensation import compensate
+from fishbone.pruning.images import recalibrated
+from fishbone.pruning.masks import saliency
+from fishbone.pruning.methods import METHODS, estimators
+from fishbone.pruning.surgeon import LEARNING, SOLVER
+
+ROUND_TO = 8  # channels: runtimes work on blocks of 8 or 16
+STEPS = 8
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """Attributes:
+    model: the smaller network, batch norms recalibrated.
+    kept: channels that are left of each block, by the block's name.
+    gamma: the damping chosen.
+    validation_accuracy: of every damping tried.
+    """
+
+    model: nn.Module
+    kept: dict[str, int]
+    gamma: float
+    validation_accuracy: dict[str, float]
+
+
+def shrink(
+    model: nn.Module,
+    fraction: float,
+    curvature: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    *,
+    gammas: Sequence[float],
+    seed: int,
+    method: str = "fls",
+) -> Shrunk:
+    """A smaller copy of ``model`` without about ``fraction`` of the channels inside its blocks.
+
+    Blocks keep a multiple of 8 channels (all, if they have fewer than 16).
+
+    Args:
+        model: trained, with `fishbone.nn.resnet.BasicBlock`s.
+        curvature: inputs and labels of training images, augmented as in training; also for batch norms.
+        validation: inputs and labels that choose the damping.
+        method: whose inverse Fisher matrix: a name in `fishbone.pruning.methods.METHODS`.
+
+    Raises:
+        ValueError: no residual blocks, or the fraction is not within (0, 1).
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"the fraction of channels should lie between 0 and 1, not {fraction}")
+    names = [name for name, module in model.named_modules() if isinstance(module, BasicBlock)]
+    if not names:
+        raise ValueError("no residual blocks whose inner channels could go")
+    layout = Layout.of(model, tuple(f"{name}.conv2.weight" for name in names))
+    gradients = Gradients(layout, curvature[0], "signs", Softmax(), curvature[1], seed)
+    make = estimators(METHODS[method], gradients, block=64, learning=LEARNING, seed=seed)
+    costs = channel_costs(model, names, curvature[0][:1])
+
+    def attempt(gamma: float) -> nn.Module:
+        masked = remove(model, layout, make(gamma, False), costs, fraction)
+        return recalibrated(cut(*masked), curvature[0])
+
+    tried = {gamma: attempt(gamma) for gamma in gammas}
+    scores = {str(gamma): evaluate(found, *validation)["accuracy"] for gamma, found in tried.items()}
+    best = max(tried, key=lambda gamma: scores[str(gamma)])
+    kept = {name: tried[best].get_submodule(name).conv1.out_channels for name in names}
+    return Shrunk(tried[best], kept, best, scores)
+
+
+@torch.no_grad()
+def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> list[float]:
+    """Multiply-accumulates that one channel inside each block costs for one image."""
+    sides: dict[str, int] = {}
+    handles = [
+        model.get_submodule(name).conv1.register_forward_hook(
+            lambda _module, _inputs, out, name=name: sides.__setitem__(name, out.shape[2] * out.shape[3])
+        )
+        for name in names
+    ]
+    model(inputs)
+    for handle in handles:
+        handle.remove()
+    blocks = (model.get_submodule(name) for name in names)
+    sizes = [block.conv1.weight[0].numel() + block.conv2.weight[:, 0].numel() for block in blocks]
+    return [float(size * sides[name]) for size, name in zip(sizes, names, strict=True)]
+
+
+def remove(
+    model: nn.Module, layout: Layout, estimator, costs: Sequence[float], fraction: float
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """(copy of the model that computes as if the channels were gone, block's name → True for channels that stay)."""
+    masked = copy.deepcopy(model)
+    anchor = layout.read(masked)
+    estimator.refine(masked, torch.ones(layout.size, dtype=torch.bool), 0)
+    names = [name.removesuffix(".conv2.weight") for name in layout.names]
+    kept = [torch.ones(shape[1], dtype=torch.bool) for shape in layout.shapes]
+    total = sum(len(channels) for channels in kept)
+    for step in range(1, STEPS + 1):
+        scores = _column_scores(layout, layout.read(masked), estimator, costs)
+        kept = _lowest_go(scores, kept, round(total * (1 - (1 - fraction) ** (step / STEPS))), step == STEPS)
+        gone = layout.join([_columns(~channels, shape) for channels, shape in zip(kept, layout.shapes, strict=True)])
+        change = compensate(estimator, anchor, gone, SOLVER)
+        layout.write(masked, torch.where(gone, 0, change.weights))
+    found = dict(zip(names, kept, strict=True))
+    with torch.no_grad():
+        for name, channels in found.items():
+            block = masked.get_submodule(name)
+            for tensor in (block.conv1.weight, block.bn1.weight, block.bn1.bias):
+                tensor[~channels] = 0
+    return masked, found
+
+
+def _columns(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(o, n) as in the layout: the channels' columns of every output."""
+    return channels[None, :, None].expand(shape[0], -1, shape[2] * shape[3]).reshape(shape[0], -1)
+
+
+def _column_scores(layout: Layout, weights: Tensor, estimator, costs: Sequence[float]) -> list[Tensor]:
+    parts = weights.split(estimator.parts)
+    losses = torch.cat([saliency(own, estimator.diagonal(part)) for part, own in enumerate(parts)])
+    columns = layout.tensors(losses).values()
+    return [loss.sum((0, 2, 3)) / cost for loss, cost in zip(columns, costs, strict=True)]
+
+
+def _lowest_go(scores: Sequence[Tensor], kept: Sequence[Tensor], count: int, last: bool) -> list[Tensor]:
+    """``count`` channels are gone in all, the cheapest first; in the last step blocks are rounded to multiples of 8."""
+    flat = torch.cat([torch.where(own, score, -torch.inf) for own, score in zip(kept, scores, strict=True)])
+    order, sizes = flat.argsort(stable=True), [len(own) for own in kept]
+    mask = torch.ones(len(flat), dtype=torch.bool)
+    mask[order[:count]] = False
+    found = list(mask.split(sizes))
+    return [_rounded(own, score) for own, score in zip(found, scores, strict=True)] if last else found
+
+
+def _rounded(kept: Tensor, scores: Tensor) -> Tensor:
+    """The nearest multiple of 8, at least 8: the best channels by score among those that went stay after all."""
+    if len(kept) < 2 * ROUND_TO:
+        return torch.ones_like(kept)
+    count = min(len(kept), max(ROUND_TO, ROUND_TO * round(int(kept.sum()) / ROUND_TO)))
+    rounded = torch.zeros_like(kept)
+    rounded[torch.where(kept, torch.inf, scores).argsort(descending=True, stable=True)[:count]] = True
+    if count < int(kept.sum()):
+        rounded = torch.zeros_like(kept)
+        rounded[torch.where(kept, scores, -torch.inf).argsort(descending=True, stable=True)[:count]] = True
+    return rounded
+
+
+def cut(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
+    """The network without the channels that ``masked`` computes as zeros: the same outputs from smaller layers."""
+    small = copy.deepcopy(masked)
+    with torch.no_grad():
+        for name, channels in kept.items():
+            block = small.get_submodule(name)
+            count = int(channels.sum())
+            one, two, norm = block.conv1, block.conv2, block.bn1
+            block.conv1 = nn.Conv2d(one.in_channels, count, 3, one.stride, 1, bias=False)
+            block.conv1.weight.copy_(one.weight[channels])
+            block.conv2 = nn.Conv2d(count, two.out_channels, 3, two.stride, 1, bias=False)
+            block.conv2.weight.copy_(two.weight[:, channels])
+            block.bn1 = nn.BatchNorm2d(count, eps=norm.eps, momentum=norm.momentum)
+            block.bn1.load_state_dict(
+                {key: value if value.ndim == 0 else value[channels] for key, value in norm.state_dict().items()}
+            )
+    return small.train(masked.training)
