@@ -227,7 +227,7 @@ def measure(job):
 def test_a_device_measures_a_model_in_both_runtimes(tmp_path):
     dataset = load_dataset(save_images(tmp_path / "d.npz"))
     found = measure(write_job([small_resnet(tmp_path)], 0, dataset, QUICK, tmp_path, sparse=[0]))
-    dense, sparse = found["net"], found["net (sparse)"]
+    dense, sparse = found["net"], found["net:sparse"]
     assert (dense.status, sparse.status) == ("ok", "ok")
     assert sparse.parity.relative < 1e-5
     assert sparse.accuracy == dense.accuracy
@@ -241,7 +241,7 @@ def test_predicted_time_is_macs_at_the_rate_of_the_others(tmp_path):
     second = tmp_path / "second.onnx"
     second.write_bytes(first.read_bytes())
     found = measure(write_job([first, second], 0, None, QUICK, tmp_path, sparse=[0, 1]))
-    assert found["second (sparse)"].predicted_ns == found["net (sparse)"].latency.p50_ns  # the same number of MACs
+    assert found["second:sparse"].predicted_ns == found["net:sparse"].latency.p50_ns  # the same number of MACs
 
 
 def test_without_a_compiler_sparse_models_are_skipped_and_the_others_measured(tmp_path, monkeypatch):
@@ -250,13 +250,13 @@ def test_without_a_compiler_sparse_models_are_skipped_and_the_others_measured(tm
     monkeypatch.delenv("CC", raising=False)
     found = measure(job)
     assert found["net"].status == "ok"
-    assert found["net (sparse)"].status == "skipped"
-    assert "no C compiler" in found["net (sparse)"].message
+    assert found["net:sparse"].status == "skipped"
+    assert "no C compiler" in found["net:sparse"].message
 
 
 def test_a_graph_that_the_sparse_runtime_has_not_is_unsupported_by_node(tmp_path):
     graph = Graph((4, 8, 8))
     file = graph.save(tmp_path / "net.onnx", graph.node("MaxPool", "x", kernel_shape=[2, 2]))
     found = measure(write_job([file], 0, None, QUICK, tmp_path, sparse=[0]))
-    assert found["net (sparse)"].status == "unsupported"
-    assert "MaxPool n0" in found["net (sparse)"].message
+    assert found["net:sparse"].status == "unsupported"
+    assert "MaxPool n0" in found["net:sparse"].message

@@ -88,7 +88,7 @@ def _entry(name: str, file: Path, index: int) -> dict:
 
 def _sparse_entry(entry: dict, vectors: dict, folder: Path) -> dict:
     index, plan = entry["vectors"], folder / f"{entry['vectors']}.plan"
-    found = entry | {"name": f"{entry['name']} (sparse)", "runtime": "sparse", "file": plan.name}
+    found = entry | {"name": f"{entry['name']}:sparse", "runtime": "sparse", "file": plan.name}
     proto = read_onnx(folder / entry["file"])
     try:
         content = compile_plan(proto)

@@ -80,7 +80,7 @@ def _files(result: Result) -> list[Mapping]:
 
 
 def _is_sparse(model: Mapping) -> bool:
-    return model["name"].endswith(" (sparse)")
+    return model["name"].endswith(":sparse")
 
 
 def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style]) -> None:

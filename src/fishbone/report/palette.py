@@ -80,7 +80,7 @@ def label(name: str) -> str:
     """A method or exported variant for people: ``hovefl-12-6`` → HoVeFL 12 H + 6 V, ``fls-0.95`` → FLS 95 %."""
     if mix := re.fullmatch(r"hovefl-(\d+)-(\d+)", name):
         return f"HoVeFL {mix[1]} H + {mix[2]} V"
-    if sparse := re.fullmatch(r"(.+) \(sparse\)", name):
+    if sparse := re.fullmatch(r"(.+):sparse", name):
         return f"{label(sparse[1])}, sparse runtime"
     if int8 := re.fullmatch(r"(.+)-([us]8)(s8)", name):
         return f"{label(int8[1])}, int8 {int8[2].upper()}{int8[3].upper()}"
@@ -96,5 +96,5 @@ def order(name: str) -> tuple:
 
 
 def method_of(variant: str) -> str:
-    """``fls-0.95``, ``fls-0.95-u8s8`` and ``fls-0.95 (sparse)`` → fls; other names are their own method."""
-    return re.sub(r"-0?\.\d+$", "", re.sub(r" \(sparse\)$|-[us]8s8$", "", variant))
+    """``fls-0.95``, ``fls-0.95-u8s8`` and ``fls-0.95:sparse`` → fls; other names are their own method."""
+    return re.sub(r"-0?\.\d+$", "", re.sub(r":sparse$|-[us]8s8$", "", variant))
