@@ -60,7 +60,7 @@ def _predictions(models: Sequence[ModelMeasurement], job: Job, facts: Sequence[F
     taken = [latency.p50_ns if (latency := _latency(model.blocks_ns)) else None for model in models]
     rates = {i: taken[i] / macs[i] for i in range(len(models)) if macs[i] and taken[i]}
     others = [[rate for j, rate in rates.items() if j != i] for i in range(len(models))]
-    return [macs[i] * float(np.median(others[i])) if macs[i] and others[i] else None for i in range(len(models))]
+    return [macs[i] * float(np.median(others[i])) if i in rates and others[i] else None for i in range(len(models))]
 
 
 def flat(result: Result) -> dict[str, float]:

@@ -86,7 +86,8 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
         click.echo(f"facts of {model.name}", err=True)
         facts.append(known_facts(model))
     results = []
-    sparse = [i for i, known in enumerate(facts) if protocol.sparse and known.nonzero <= known.weights / 2]
+    zeros = [not known.quantised and known.nonzero <= known.weights / 2 for known in facts]
+    sparse = [index for index, enough in enumerate(zeros) if enough and protocol.sparse]
     for device, entry in devices.items():
         with tempfile.TemporaryDirectory() as folder:
             job = write_job(models, index, dataset, protocol, Path(folder), sparse)
