@@ -91,7 +91,7 @@ def export(root, variant, nonzero, dataset="digits"):
     path = root / "export" / dataset / f"{variant}.json"
     facts = {
         "sha256": SHA, "bytes": 90_000, "zstd_bytes": 4_000 + 4 * nonzero, "weights": 19_000, "nonzero": nonzero,
-        "macs": 900_000, "sparse_macs": 45 * nonzero,
+        "macs": 900_000, "sparse_macs": 45 * nonzero, "quantised": False,
     }  # fmt: skip
     write_json(path, {"facts": facts, "parity": {"max_abs": 2e-6}, "provenance": {}})
     return path

@@ -1,8 +1,8 @@
 """Accuracy against time and against size of exported networks, one pair of panels a data set and device.
 
 Time is relative to the baseline: ratios paired by round, with their 95 % interval, are what a shared machine can tell
-(absolute times are in the table). Hollow markers are the sparse runtime. Accuracy has Wilson's 95 % interval. A
-marker's area grows with the compressed size.
+(absolute times are in the table). Hollow markers are the sparse runtime, those with a black edge int8. Accuracy has
+Wilson's 95 % interval. A marker's area grows with the compressed size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,15 +93,22 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
         value, y, xerr=[[value - low], [high - value]], yerr=[[y - y_low], [y_high - y]],
         color=style.colour, linewidth=1, alpha=0.5, zorder=2,
     )  # fmt: skip
-    face = {"facecolors": "none"} if _is_sparse(model) else {}
-    name = label(method) + (", sparse runtime" if face else "")
-    axes.scatter(value, y, s=20 + 2 * kilobytes, marker=style.marker, color=style.colour, label=name, zorder=3, **face)
+    face, edge, name = style.colour, style.colour, label(method)
+    if _is_sparse(model):
+        face, name = "none", f"{name}, sparse runtime"
+    elif model["facts"]["quantised"]:
+        edge, name = "black", f"{name}, int8"
+    axes.scatter(
+        value, y, s=20 + 2 * kilobytes, marker=style.marker, facecolors=face, edgecolors=edge, label=name, zorder=3
+    )
 
 
 def _name_sparsities(axes: Axes, result: Result) -> None:
     """Each sparsity above the best of its networks: they are of about one size."""
     groups: dict[str, list[tuple[float, float]]] = {}
     for model in _files(result):
+        if model["facts"]["quantised"]:
+            continue
         text = label(model["name"]).removeprefix(label(method_of(model["name"]))).strip()
         groups.setdefault(text, []).append((100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3))
     for text, points in groups.items():
