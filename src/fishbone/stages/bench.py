@@ -1,5 +1,6 @@
 """``fishbone bench``: accuracy, parity, latency, memory and size of ONNX classifiers on devices → one JSON each."""
 
+import importlib
 import tempfile
 from pathlib import Path
 
@@ -101,9 +102,12 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
         results.append(result)
     if html:
         from fishbone.files import write_text
-        from fishbone.report.bench_page import bench_page
 
-        write_text(html, bench_page([result.model_dump() for result in results], dataset.name if dataset else "noise"))
+        # By name: a figure's look is no part of a measurement, which an import would make stale.
+        page = importlib.import_module("fishbone.report.bench_page")
+        write_text(
+            html, page.bench_page([result.model_dump() for result in results], dataset.name if dataset else "noise")
+        )
         click.echo(f"page: {html}", err=True)
     if len(results) > 1 and not as_json:
         _show_together(results)
