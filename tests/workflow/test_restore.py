@@ -1,6 +1,7 @@
 """Clones, pulls and interrupted runs: results are taken over when they hold, and only then."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -63,34 +64,20 @@ def test_a_damaged_result_is_found_by_its_hash_and_made_again(clone):
     assert "smoke-train" in adopted.split("to be run:")[1]
 
 
-def test_unrecorded_results_of_plain_snakemake_are_kept(finished, tmp_path):
+def test_results_of_plain_snakemake_are_kept_and_recorded_by_the_next_reproduce(finished, tmp_path):
     """Other parameters than the recorded ones, run by snakemake alone in a clean clone, then `reproduce`."""
     finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "plain"))
     plain = Workspace(tmp_path / "plain")
     study = plain.root / "studies" / "smoke.yaml"
-    study.write_text(study.read_text().replace("sparsities: [0.5,", "sparsities: [0.4, 0.5,"))
+    text = study.read_text().replace("  epochs: 2", "  epochs: 1")
+    study.write_text(re.sub(r"^stages: .*$", "stages: [prepare, train]", text, flags=re.MULTILINE))
     plain.fishbone("generate")
-    plain.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "2", "--until", "train")
-    left = plain.pending()
-    assert left
-    assert plain.pending_stages().isdisjoint({"prepare", "train"})
-    done = plain.fishbone("reproduce", "--study", "smoke", "--cores", "2")
-    assert "adopted" not in done.stdout
-    assert done.stderr.startswith(f"{len(left)} of ")
-
-
-def test_what_plain_snakemake_made_is_recorded_by_the_next_reproduce(clone):
-    clone.fishbone("adopt", "--study", "smoke")
-    overlay = clone.root / "studies/smoke.yaml"
-    overlay.write_text(overlay.read_text().replace("members: 3\n  rounds: 2", "members: 3\n  rounds: 3"))
-    clone.fishbone("generate")
-    clone.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "2")
-    assert clone.dvc("status", "smoke-federate").stdout.count("changed") > 0
-    assert "recorded: " in clone.fishbone("reproduce", "--study", "smoke").stdout
-    assert clone.dvc("status", "smoke-federate").stdout.count("changed") == 0
-    again = clone.fishbone("reproduce", "--study", "smoke").stdout
-    assert "nothing to do" in again
-    assert "recorded" not in again
+    plain.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "2")
+    done = plain.fishbone("reproduce", "--study", "smoke").stdout
+    assert "adopted" not in done
+    assert "nothing to do" in done
+    assert "recorded: prepare, train" in done
+    assert "recorded" not in plain.fishbone("reproduce", "--study", "smoke").stdout
 
 
 def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):
