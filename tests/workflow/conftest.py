@@ -4,14 +4,6 @@ import pytest
 from workspace import Workspace, copy_project
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """One worker runs all tests of this folder: they share one finished study."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Workspace:
     """A project whose ``smoke`` study (every stage, tiny) has run, is recorded, pushed and committed."""

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("finished")  # one worker: its tests share the finished study
+
 
 def test_second_run_has_nothing_to_do(finished):
     assert finished.pending() == []

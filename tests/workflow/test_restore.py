@@ -10,6 +10,8 @@ import pytest
 import yaml
 from workspace import Workspace
 
+pytestmark = pytest.mark.xdist_group("finished")  # one worker: its tests share the finished study
+
 
 @pytest.fixture(scope="session")
 def pulled(finished, tmp_path_factory) -> Workspace:

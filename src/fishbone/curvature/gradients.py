@@ -79,11 +79,13 @@ class Gradients:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batches(self, model: nn.Module, start: int = 0, stop: int | None = None) -> Iterator[list[LayerGradients]]:
-        """The layers' gradients of images ``start`` to ``stop``, as many images at a time as `ROW_BYTES` allows."""
+    def batches(
+        self, model: nn.Module, start: int = 0, stop: int | None = None, row_bytes: int = ROW_BYTES
+    ) -> Iterator[list[LayerGradients]]:
+        """The layers' gradients of images ``start`` to ``stop``, as many images at a time as ``row_bytes`` allows."""
         stop = len(self) if stop is None else stop
         largest = max(self.layout.sizes) * self.inputs.element_size()
-        size = max(1, min(100, ROW_BYTES // largest))
+        size = max(1, min(100, row_bytes // largest))
         for first in range(start, stop, size):
             yield self._batch(model, slice(first, min(first + size, stop)))
 
