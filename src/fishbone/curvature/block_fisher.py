@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout
 
-# Each batch reads and writes all d x B entries: 2 images of ResNet18 at a time took an hour for what takes minutes.
+# Each batch reads and writes all d x B entries: two images of ResNet18 at a time take 2.5 times as long as 30.
 ROW_BYTES = 300_000_000
 
 
