@@ -16,7 +16,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import ModelProto
-from scipy.stats import binomtest
 
 from fishbone.edge.export import INPUT
 
@@ -70,6 +69,8 @@ def quantise(proto: ModelProto, images: np.ndarray, activations: str) -> ModelPr
 
 def int8_cost(before: ModelProto, after: ModelProto, images: np.ndarray, labels: np.ndarray, threads: int) -> Int8Cost:
     """Accuracy of both on ``images`` (N, C, H, W), paired by image (McNemar 1947, exact)."""
+    from scipy.stats import binomtest  # a second, which only int8 exports need
+
     ours, theirs = (_logits(proto, images, threads) for proto in (before, after))
     right, still = (logits.argmax(1) == labels for logits in (ours, theirs))
     lost, won = int((right & ~still).sum()), int((~right & still).sum())
