@@ -35,7 +35,7 @@ class GivenGradients:
     def __len__(self) -> int:
         return len(self.source)
 
-    def batches(self, model, start: int = 0, stop: int | None = None):
+    def batches(self, model, start: int = 0, stop: int | None = None, row_bytes: int = 0):
         stop = len(self) if stop is None else stop
         for first in range(start, stop, self.size):
             blocks = self.layout.blocks(self.source[first : min(first + self.size, stop)])
