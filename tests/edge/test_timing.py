@@ -64,6 +64,13 @@ def test_wilson_interval_is_scipys():
 
 
 def test_only_known_evidence_calls_a_measurement_noisy():
-    assert timing.disturbances(None, None) == []
-    assert timing.disturbances(1.05, 0.05) == []
-    assert len(timing.disturbances(1.2, 0.2)) == 2
+    assert timing.disturbances(None, None, None, None) == []
+    assert timing.disturbances(1.05, 0.05, 0.05, 0) == []
+    assert len(timing.disturbances(1.2, 0.2, 0.2, 3)) == 4
+    assert timing.disturbances(None, None, -0.2, None) == []  # faster is no throttling
+
+
+def test_drift_compares_the_last_quarter_with_the_first():
+    assert timing.drift([]) is timing.drift([1.0]) is None
+    assert timing.drift([2.0, 3.0]) == pytest.approx(0.5)
+    assert timing.drift([1.0, 1.0, 9.0, 9.0, 9.0, 9.0, 1.2, 1.2]) == pytest.approx(0.2)

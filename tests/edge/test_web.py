@@ -18,7 +18,15 @@ from fishbone.edge.job import write_job
 from fishbone.edge.protocol import Protocol
 
 QUICK = Protocol(
-    threads=1, seconds=0.05, sittings=8, block_ms=1.0, warmup_seconds=0.0, cold_runs=1, images=20, budget_seconds=40.0
+    threads=1,
+    seconds=0.05,
+    sittings=8,
+    block_ms=1.0,
+    warmup_seconds=0.0,
+    sustained_seconds=0.2,
+    cold_runs=1,
+    images=20,
+    budget_seconds=40.0,
 )
 CHROMIUM = [
     "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -149,5 +157,6 @@ def test_headless_chromium_measures_what_this_machine_computes(job):
     assert good.parity.agreement == 1
     assert good.accuracy.images == QUICK.images
     assert len(good.blocks_ns) == len(measurement.control_blocks_ns) == QUICK.sittings
+    assert [window.median_ns > 0 for window in measurement.sustained] == [True, True]
     assert measurement.environment.onnxruntime == f"web {web.VERSION}"
     assert "Chrome" in measurement.environment.browser

@@ -18,7 +18,7 @@ from fishbone.stages.bench import Params
 
 QUICK = {
     "threads": 1, "seconds": 0.1, "sittings": 8, "block_ms": 1.0, "warmup_seconds": 0.0,
-    "cold_runs": 1, "images": 20, "budget_seconds": 60.0, "sparse": True, "seed": 3,
+    "sustained_seconds": 0.4, "cold_runs": 1, "images": 20, "budget_seconds": 60.0, "sparse": True, "seed": 3,
 }  # fmt: skip
 WITHOUT_TORCH = "import sys; sys.modules.update(torch=None, safetensors=None); from fishbone.cli import main; main()"
 
@@ -62,6 +62,15 @@ def test_result_is_of_the_schema_and_complete(written):
     assert result.protocol == QUICK
     assert result.control is not None
     assert result.noise_floor == max(abs(result.control.low - 1), abs(result.control.high - 1))
+
+
+def test_the_baseline_without_rest_is_told(written):
+    result = Result.model_validate_json(written[0])
+    assert len(result.sustained) == 2
+    assert all(window.runs > 10 for window in result.sustained)
+    first, last = (window.median_ns for window in result.sustained)
+    assert result.drift == pytest.approx(last / first - 1)
+    assert "Without rest: after 0.4 s b takes" in written[1]
 
 
 def test_speedups_refer_to_the_chosen_baseline(written):

@@ -8,7 +8,8 @@ stderr and one JSON document between two sentinel lines on stdout. It measures a
 intervals and verdicts come from fishbone.edge.timing, for all kinds of devices alike.
 
 Order: file hashes → cold runs (a fresh process each) → in one more process parity with the host's outputs → accuracy →
-interleaved warm rounds of all models, the baseline loaded twice → operators after optimisation. A model that fails
+interleaved warm rounds of all models, the baseline loaded twice → the baseline alone without rest, if the job asks for
+it → operators after optimisation. A model that fails
 keeps its status and the others go on; when the wall budget ends, what there is is printed with ``complete: false``.
 What is killed is a child: this process lives to tell. Names in the job are relative to its folder.
 """
@@ -53,6 +54,7 @@ GRACE_SECONDS = 15
 WARM_UP_RUNS = 10
 MAX_REPEATS = 256
 PROFILED_RUNS = 5
+WINDOW_SECONDS = 10  # of the run without rest
 
 
 def main(arguments: list[str]) -> None:
@@ -104,6 +106,7 @@ def measure(job: dict, job_file: Path) -> dict:
         "session": SESSION,
         "contention": warm["contention"],
         "control_blocks_ns": warm["control"],
+        "sustained": warm["sustained"],
         "models": records,
     }
 
@@ -119,7 +122,7 @@ def warm_child(job_file: Path, records: list[dict], deadline: float) -> dict:
     for record in records:
         if record["status"] == "ok":
             record.update(found)
-    return {"records": records, "control": [], "contention": None, "finished": False}
+    return {"records": records, "control": [], "contention": None, "sustained": [], "finished": False}
 
 
 def warm(job: dict, state: dict) -> dict:
@@ -127,11 +130,14 @@ def warm(job: dict, state: dict) -> dict:
     records, deadline = state["records"], time.monotonic() + state["seconds"]
     feeds, finished = check_models(job, records, deadline)
     control, contention, full = warm_rounds(job, feeds, records, deadline)
+    windows, whole = sustained(job, feeds, records[job["baseline"]], deadline)
+    full &= whole
     for index, feed in feeds.items():
         if records[index]["status"] == "ok" and (full := full and time.monotonic() < deadline):
             with failures(records[index]):
                 records[index]["operators"] = operators(job["models"][index], feed, job)
-    return {"records": records, "control": control, "contention": contention, "finished": finished and full}
+    found = {"control": control, "contention": contention, "sustained": windows}
+    return {"records": records, "finished": finished and full} | found
 
 
 def child(job_file: Path, arguments: list[str], timeout: float, state: dict | None = None) -> dict:
@@ -454,6 +460,29 @@ def timed_block(session: ort.InferenceSession, feed: dict, repeats: int) -> tupl
     return took, time.thread_time_ns() - cpu
 
 
+def sustained(job: dict, feeds: dict, record: dict, deadline: float) -> tuple[list[dict], bool]:
+    """(windows of the baseline's runs without rest, whether the time asked for was spent): a warm device may slow."""
+    windows, index = [], job["baseline"]
+    if not job["sustained_seconds"] or record["status"] != "ok" or index not in feeds:
+        return windows, True
+    say(f"{record['name']} without rest, {job['sustained_seconds']:g} s")
+    session, count = open_model(job["models"][index], job), max(2, round(job["sustained_seconds"] / WINDOW_SECONDS))
+    for _ in range(count):
+        took, until = [], min(deadline, time.monotonic() + job["sustained_seconds"] / count)
+        throttled = throttle_events()
+        while not took or time.monotonic() < until:
+            began = time.perf_counter_ns()
+            session.run(None, feeds[index])
+            took.append(time.perf_counter_ns() - began)
+        if throttled is not None:
+            throttled = throttle_events() - throttled
+        window = {"runs": len(took), "median_ns": float(np.median(took)), "throttle_events": throttled}
+        windows.append(window | {"celsius": hottest(), "megahertz": clock_rate()})
+        if time.monotonic() > deadline:
+            return windows, False
+    return windows, True
+
+
 # ---- what the optimiser left
 
 
@@ -523,6 +552,28 @@ def contention(before: dict, after: dict, seconds: float, wall_over_cpu: float |
     }
 
 
+def hottest() -> float | None:
+    """Degrees Celsius of the warmest sensor."""
+    return highest("/sys/class/thermal", "thermal_zone*/temp", 1e-3)
+
+
+def clock_rate() -> float | None:
+    """Megahertz of the fastest core."""
+    return highest("/sys/devices/system/cpu/cpufreq", "policy*/scaling_cur_freq", 1e-3)
+
+
+def highest(folder: str, pattern: str, unit: float) -> float | None:
+    found = [int(text) for file in Path(folder).glob(pattern) if (text := read(file).strip()).lstrip("-").isdigit()]
+    return max(found) * unit if found else None
+
+
+def throttle_events() -> int | None:
+    """How often the processor has slowed itself for its heat since it started; None where it does not count."""
+    files = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+    found = [int(text) for file in files if (text := read(file).strip()).isdigit()]
+    return sum(found) if found else None
+
+
 def environment() -> dict:
     """Software and hardware; no host name, user, address, path or time."""
     cpuinfo = read("/proc/cpuinfo")
@@ -550,7 +601,7 @@ def environment() -> dict:
     }
 
 
-def read(file: str) -> str:
+def read(file: str | Path) -> str:
     try:
         return Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError:

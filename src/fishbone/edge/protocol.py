@@ -17,6 +17,7 @@ class Protocol:
         sittings: parts of that time; each loads all models anew.
         block_ms: of repeated runs of one model within a round.
         warmup_seconds: for each model, over all sittings; at least 10 runs in each.
+        sustained_seconds: of the baseline alone without rest, to see whether the device slows down; 0: none.
         cold_runs: fresh processes for each model.
         images: test images for accuracy; fewer if the data set has fewer.
         budget_seconds: of wall time for the device; then it reports what it has.
@@ -29,6 +30,7 @@ class Protocol:
     sittings: int = 16
     block_ms: float = 10.0
     warmup_seconds: float = 1.0
+    sustained_seconds: float = 0.0
     cold_runs: int = 5
     images: int = 10_000
     budget_seconds: float = 600.0

@@ -87,6 +87,16 @@ class Contention(Record):
     load_after: float | None
 
 
+class Window(Record):
+    """About ten seconds of the baseline's runs without rest; sensors at its end."""
+
+    runs: PositiveInt
+    median_ns: float
+    throttle_events: NonNegativeInt | None
+    celsius: float | None
+    megahertz: float | None
+
+
 class Environment(Record):
     """Software and hardware; no host name, user, address, path or time."""
 
@@ -131,6 +141,7 @@ class Measurement(Record):
     session: dict[str, str] = Field(description="session options, the same for all models")
     contention: Contention | None
     control_blocks_ns: Blocks
+    sustained: list[Window] = Field(description="empty: not asked for")
     models: list[ModelMeasurement]
 
 
@@ -201,4 +212,6 @@ class Result(Record):
     control_rounds_ns: Rounds
     control: Interval | None = Field(description="the baseline against itself")
     noise_floor: float | None = Field(description="largest deviation of the control's interval from 1")
+    sustained: list[Window]
+    drift: float | None = Field(description="of the baseline's time without rest: last quarter over first, less 1")
     models: list[ModelResult]

@@ -26,7 +26,14 @@ def summarise(
     control = _interval(rounds[job.baseline], control_rounds, job)
     contention = raw.contention if raw else None
     predicted = _predictions(models, job, facts)
-    disturbances = timing.disturbances(contention.wall_over_cpu, contention.cpu_pressure) if contention else []
+    sustained = raw.sustained if raw else []
+    drift = timing.drift([window.median_ns for window in sustained])
+    disturbances = timing.disturbances(
+        contention and contention.wall_over_cpu,
+        contention and contention.cpu_pressure,
+        drift,
+        sum(window.throttle_events or 0 for window in sustained),
+    )
     return Result(
         schema_version=SCHEMA,
         device=device,
@@ -47,6 +54,8 @@ def summarise(
         control_rounds_ns=control_rounds,
         control=control,
         noise_floor=control and max(abs(control.low - 1), abs(control.high - 1)),
+        sustained=sustained,
+        drift=drift,
         models=[
             _model(model, facts[entry["vectors"]], rounds[i], None if i == job.baseline else speedups[i], predicted[i])
             for i, (model, entry) in enumerate(zip(models, job.models, strict=True))

@@ -65,6 +65,13 @@ def notes(result: Result) -> Iterator[str]:
         yield f"Noise: not known, as {result.baseline}, the baseline, was not timed."
     if result.noisy:
         yield f"Noisy: {'; '.join(result.disturbances)}. Absolute times are upper limits, speed-ups are paired."
+    if result.drift is not None:
+        hottest = max((window.celsius or 0.0 for window in result.sustained), default=0.0)
+        heat = f", at most {hottest:.0f} °C" if hottest else ""
+        yield (
+            f"Without rest: after {result.protocol['sustained_seconds']:g} s {result.baseline} takes "
+            f"{1 + result.drift:.3f} times as long as at first{heat}."
+        )
     if not result.complete and result.status == "ok":
         yield "Incomplete: the budget ended first; give more --budget-seconds."
     if any(model.predicted_ns for model in result.models):

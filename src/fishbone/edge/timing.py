@@ -9,6 +9,8 @@ Samples come in sittings, each with models loaded anew, of rounds that hold one 
 - *speed-up*: the ratio of the two models' block medians within a round, so that what slows a whole round cancels;
   the median over rounds, with a 95 % percentile interval by bootstrap over sittings (blocks), as the rounds of a
   sitting share the sessions' place in memory and the neighbours of the moment (simulated: 16 sittings cover 93 %).
+- *drift*: of a run without rest, the median time of the last quarter of its windows over that of the first, less 1;
+  more than 10 % is throttling, or a neighbour.
 - *accuracy*: Wilson's 95 % score interval.
 """
 
@@ -23,6 +25,7 @@ MIN_SITTINGS = 8
 Z95 = 1.959963984540054
 MAX_WALL_OVER_CPU = 1.1
 MAX_CPU_PRESSURE = 0.1
+MAX_DRIFT = 0.1
 Rounds = Sequence[Sequence[float]]
 
 
@@ -73,11 +76,25 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + z2)), min(1.0, (centre + half) / (1 + z2))
 
 
-def disturbances(wall_over_cpu: float | None, cpu_pressure: float | None) -> list[str]:
+def drift(medians: Sequence[float]) -> float | None:
+    """See the module's docstring; None for fewer than two windows."""
+    if len(medians) < 2:
+        return None
+    quarter = max(1, len(medians) // 4)
+    return float(np.median(medians[-quarter:]) / np.median(medians[:quarter]) - 1)
+
+
+def disturbances(
+    wall_over_cpu: float | None, cpu_pressure: float | None, slowed: float | None, throttle_events: int | None
+) -> list[str]:
     """Reasons to call a measurement noisy; what a device cannot tell is no reason."""
     found = []
     if wall_over_cpu is not None and wall_over_cpu > MAX_WALL_OVER_CPU:
         found.append(f"wall time was {wall_over_cpu:.2f} times the CPU time")
     if cpu_pressure is not None and cpu_pressure > MAX_CPU_PRESSURE:
         found.append(f"tasks waited for a CPU {cpu_pressure:.0%} of the time")
+    if slowed is not None and slowed > MAX_DRIFT:
+        found.append(f"without rest the baseline became {slowed:.0%} slower")
+    if throttle_events:
+        found.append(f"the processor slowed itself for its heat {throttle_events} times")
     return found

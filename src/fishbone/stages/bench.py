@@ -18,6 +18,9 @@ class Params(Block):
     sittings: int = Field(description="parts of that time; each loads all models anew", ge=1)
     block_ms: float = Field(description="milliseconds of repeated runs of a model in a round", gt=0)
     warmup_seconds: float = Field(description="seconds of warm-up for each model, at least 10 runs a sitting", ge=0)
+    sustained_seconds: float = Field(
+        description="seconds of the baseline alone without rest: does the device slow down? 0: none", ge=0
+    )
     cold_runs: int = Field(description="fresh processes for each model", ge=0)
     images: int = Field(description="test images for accuracy, at most", ge=1)
     budget_seconds: float = Field(description="wall time for a device; then it reports what it has", gt=0)

@@ -1,7 +1,8 @@
 """Devices: how each is reached. Whatever goes wrong on the way is an outcome with a status, not an exception.
 
 A devices file maps names to entries with a ``kind``: ``local`` runs the agent as a process of this machine,
-``constrained`` as one with fewer CPUs or less memory, ``ssh`` on another machine; ``web`` serves a page to a browser.
+``constrained`` as one with fewer CPUs or less memory, ``ssh`` on another machine; ``web`` serves a page to a browser,
+``page`` writes one to be opened from disk.
 """
 
 import platform
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from fishbone.edge.devices.constrained import limiting_backend, run_constrained
 from fishbone.edge.devices.local import run_local
 from fishbone.edge.devices.outcome import Outcome
+from fishbone.edge.devices.page import run_page
 from fishbone.edge.devices.provision import install_runtime
 from fishbone.edge.devices.ssh import Connection, Failed, probe, run_ssh
 from fishbone.edge.devices.web import VERSION, NoRuntimeError, run_web, runtime
@@ -120,17 +122,41 @@ class Web(Block):
         Raises:
             Failed: there is no onnxruntime-web, or no such browser.
         """
-        try:
-            runtime()
-        except NoRuntimeError as error:
-            raise Failed("no_runtime", str(error)) from None
+        _web_runtime()
         if self.browser and not shutil.which(self.browser[0]):
             raise Failed("unreachable", f"there is no {self.browser[0]} on this machine")
         return f"onnxruntime-web {VERSION}, opened by {self.browser[0] if self.browser else 'a person'}"
 
 
-Device = Local | Constrained | Ssh | Web
-KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web}
+class Page(Block):
+    """A browser that opens one file from its disk; see `fishbone.edge.devices.page`."""
+
+    kind: Literal["page"]
+    page: str = Field(description="HTML file to write, to be opened on the device", min_length=1)
+    result: str = Field(description="JSON file that was saved there, put here", min_length=1)
+
+    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
+        return run_page(job_file, Path(self.page), Path(self.result))
+
+    def check(self) -> str:
+        """
+        Raises:
+            Failed: there is no onnxruntime-web.
+        """
+        _web_runtime()
+        state = "is there" if Path(self.result).exists() else "is not there yet"
+        return f"onnxruntime-web {VERSION}; {self.result} {state}"
+
+
+def _web_runtime() -> None:
+    try:
+        runtime()
+    except NoRuntimeError as error:
+        raise Failed("no_runtime", str(error)) from None
+
+
+Device = Local | Constrained | Ssh | Web | Page
+KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web, "page": Page}
 
 
 def read_devices(path: str | Path | None) -> dict[str, Device]:

@@ -1,11 +1,15 @@
 // The device agent for browsers: the same steps and the same JSON as fishbone/edge/agent.py, on one WebAssembly thread.
+// Opened from disk, the page holds all files itself.
+const inside = JSON.parse(document.getElementById('files')?.textContent ?? 'null');
+const runtime = inside ? URL.createObjectURL(new Blob([await bytes('ort.mjs')], {type: 'text/javascript'})) : './ort.mjs';
 const began = performance.now();
-const ort = await import('./ort.mjs');
+const ort = await import(runtime);
 const importNs = nanoseconds(performance.now() - began);
-const WARM_UP_RUNS = 10, MAX_REPEATS = 256, FINE_STEPS = 200; // a run of fewer steps of the clock is not timed alone
+const WARM_UP_RUNS = 10, WINDOW_SECONDS = 10, MAX_REPEATS = 256, FINE_STEPS = 200; // a run of fewer steps of the clock is not timed alone
 
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = {wasm: new URL('./ort.wasm', location.href).href};
+if (inside) ort.env.wasm.wasmBinary = await bytes('ort.wasm');
+else ort.env.wasm.wasmPaths = {wasm: new URL('./ort.wasm', location.href).href};
 ort.env.logLevel = 'fatal';
 
 let hidden = document.hidden; // a page in the background is throttled: its rounds do not count
@@ -53,13 +57,14 @@ function clockStep() {
 async function say(text, done) {
   document.getElementById('state').textContent = text;
   if (done !== undefined) document.getElementById('bar').value = done;
-  await fetch('progress', {method: 'POST', body: text}).catch(() => {});
+  if (!inside) await fetch('progress', {method: 'POST', body: text}).catch(() => {});
 }
 
 async function bytes(name) {
-  const answer = await fetch(name);
+  const answer = await fetch(inside ? `data:application/octet-stream;base64,${inside[name]}` : name);
   if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
-  return new Uint8Array(await answer.arrayBuffer());
+  const unpacked = inside ? new Response(answer.body.pipeThrough(new DecompressionStream('gzip'))) : answer;
+  return new Uint8Array(await unpacked.arrayBuffer());
 }
 
 async function checkHash(model, content) {
@@ -239,6 +244,25 @@ async function warmRounds(job, kept, contents, feeds, deadline, step) {
   return performance.now() < deadline;
 }
 
+// The baseline alone without rest: a warm phone may slow down.
+async function sustained(job, content, feed, deadline, step) {
+  const windows = [], count = Math.max(2, Math.round(job.sustained_seconds / WINDOW_SECONDS));
+  if (!job.sustained_seconds || !content || !feed) return [windows, true];
+  const session = await open(content);
+  const ready = {session, feed, ...(await warmUp(session, feed, job, step))};
+  for (let i = 0; i < count; i++) {
+    await say(`Without rest, ${i + 1} of ${count}`, (i + 1) / count);
+    const took = [], until = Math.min(deadline, performance.now() + (1000 * job.sustained_seconds) / count);
+    while (!took.length || performance.now() < until) took.push(...(await timedBlock(ready)));
+    windows.push({
+      runs: took.length, median_ns: median(took), throttle_events: null, celsius: null, megahertz: null,
+    });
+    if (performance.now() > deadline) return [windows, false];
+  }
+  await session.release();
+  return [windows, true];
+}
+
 async function measure(job) {
   const deadline = performance.now() + 1000 * job.budget_seconds;
   const step = clockStep();
@@ -276,10 +300,12 @@ async function measure(job) {
   if (kept.has(job.baseline)) kept.set('control', control);
   const start = performance.now();
   finished = (await warmRounds(job, kept, contents, feeds, deadline, step)) && finished;
+  const seconds = (performance.now() - start) / 1000;
+  const [windows, whole] = await sustained(job, contents[job.baseline], feeds[job.baseline], deadline, step);
   return {
     schema_version: 1,
     agent_sha256: job.agent_sha256,
-    complete: finished,
+    complete: finished && whole,
     environment: {
       python: null, numpy: null, onnxruntime: `web ${ort.env.versions.web}`, providers: ['wasm'], system: 'browser',
       kernel: null, machine: navigator.userAgentData?.platform || navigator.platform || 'unknown', cpu: null,
@@ -289,21 +315,33 @@ async function measure(job) {
     },
     session: {graphOptimizationLevel: 'all', clock_step_ns: String(nanoseconds(step))},
     contention: {
-      seconds: (performance.now() - start) / 1000, wall_over_cpu: null, steal_fraction: null, cpu_pressure: null,
+      seconds, wall_over_cpu: null, steal_fraction: null, cpu_pressure: null,
       involuntary_switches: null, load_before: null, load_after: null,
     },
     control_blocks_ns: control.blocks_ns,
+    sustained: windows,
     models: records,
   };
 }
 
+async function send(job, measurement) {
+  if (!inside) {
+    await fetch('result', {method: 'POST', body: JSON.stringify(measurement)});
+    return 'Done. The result has been sent; this page can be closed.';
+  }
+  const link = document.getElementById('save');
+  const text = JSON.stringify({job_sha256: job.job_sha256, measurement});
+  link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
+  link.hidden = false;
+  return 'Done. Save the result and bring it to the computer that made this page.';
+}
+
 try {
-  const job = await (await fetch('job.json')).json();
-  const result = await measure(job);
-  await fetch('result', {method: 'POST', body: JSON.stringify(result)});
+  const job = JSON.parse(new TextDecoder().decode(await bytes('job.json')));
+  const told = await send(job, await measure(job));
   document.getElementById('bar').value = 1;
-  document.getElementById('state').textContent = 'Done. The result has been sent; this page can be closed.';
+  document.getElementById('state').textContent = told;
 } catch (error) {
   document.getElementById('state').textContent = `This did not work: ${error?.message ?? error}`;
-  await fetch('failed', {method: 'POST', body: String(error?.message ?? error)});
+  if (!inside) await fetch('failed', {method: 'POST', body: String(error?.message ?? error)});
 }
