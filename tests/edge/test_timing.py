@@ -17,6 +17,10 @@ def test_p90_bound_is_mlperfs_order_statistic(n):
     assert timing.p90_bound(samples) == n - 1 - (mlperf_dropped(n) - 1)
 
 
+def test_p90_bound_drops_as_many_as_loadgen_does():
+    assert timing.p90_bound(range(1746)) == 1746 - 144 - 1  # mlcommons-loadgen 6.0.17, benchmarks/loadgen.py
+
+
 def test_p90_bound_needs_64_samples():
     assert timing.p90_bound(range(63)) is None
     assert timing.p90_bound(range(64)) == 63
