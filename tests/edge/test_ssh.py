@@ -114,6 +114,21 @@ def test_another_version_of_onnxruntime_is_told_and_measured(fake, job, monkeypa
     assert "0.9 here" in done.message
 
 
+def test_a_full_disk_there_is_said(fake, job):
+    fake(after="echo 'scp: write remote: No space left on device' >&2; exit 1")
+    done = run(job)
+    assert done.status == "copy_failed"
+    assert "No space left on device" in done.message
+
+
+def test_a_folder_that_cannot_be_made_there_is_said(fake, job, tmp_path):
+    fake()
+    (tmp_path / "home" / "folder").write_text("a file")
+    done = run(job)
+    assert done.status == "copy_failed"
+    assert "no folder in folder there" in done.message
+
+
 def test_a_file_that_arrives_damaged_is_sent_again(fake, job, tmp_path):
     flag = tmp_path / "damaged"
     fake(after=f"if [ ! -e {flag} ]; then touch {flag}; for f in {tmp_path}/home/folder/*/parcel/0.onnx; "
