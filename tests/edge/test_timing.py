@@ -61,6 +61,14 @@ def test_interval_covers_the_truth_although_sittings_differ():
     assert np.mean([covered() for _ in range(100)]) >= 0.85
 
 
+def test_predicted_time_is_a_rate_and_what_every_run_costs_besides():
+    others = [(10.0, 25.0), (20.0, 45.0), (40.0, 85.0)]  # 5 + 2 a multiply-accumulate
+    assert timing.predict(others, 100.0) == pytest.approx(205.0)
+    assert timing.predict([(10.0, 20.0)], 5.0) == 10.0
+    assert timing.predict([(10.0, 20.0), (10.5, 40.0)], 10.0) == pytest.approx(29.047619)  # too alike for a line
+    assert timing.predict([(10.0, 20.0), (20.0, 60.0)], 10.0) == 25.0  # a run would cost less than nothing
+
+
 def test_wilson_interval_is_scipys():
     for correct, count in [(0, 10), (7, 10), (974, 1000), (10, 10)]:
         expected = stats.binomtest(correct, count).proportion_ci(method="wilson")

@@ -186,7 +186,7 @@ class ModelResult(Model):
     rounds_ns: Rounds
     speedup: Interval | None = Field(description="baseline's time over this model's, paired by round")
     predicted_ns: float | None = Field(
-        description="sparse runtime: sparse MACs at the rate (median) that the other sparse models reach here"
+        description="sparse runtime: what its sparse MACs take, as the other sparse models here have it"
     )
 
 

@@ -64,12 +64,12 @@ def summarise(
 
 
 def _predictions(models: Sequence[ModelMeasurement], job: Job, facts: Sequence[FileFacts]) -> list[float | None]:
-    """Nanoseconds that a model's sparse MACs take at the rate of the *other* sparse models on this device."""
+    """Nanoseconds of each sparse model, as the *other* ones on this device have it (`timing.predict`)."""
     macs = [facts[entry["vectors"]].sparse_macs if entry["runtime"] == "sparse" else None for entry in job.models]
     taken = [latency.p50_ns if (latency := _latency(model.blocks_ns)) else None for model in models]
-    rates = {i: taken[i] / macs[i] for i in range(len(models)) if macs[i] and taken[i]}
-    others = [[rate for j, rate in rates.items() if j != i] for i in range(len(models))]
-    return [macs[i] * float(np.median(others[i])) if i in rates and others[i] else None for i in range(len(models))]
+    known = {i: (macs[i], taken[i]) for i in range(len(models)) if macs[i] and taken[i]}
+    others = [[pair for j, pair in known.items() if j != i] for i in range(len(models))]
+    return [timing.predict(others[i], macs[i]) if i in known and others[i] else None for i in range(len(models))]
 
 
 def flat(result: Result) -> dict[str, float]:

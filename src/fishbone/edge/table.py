@@ -75,7 +75,7 @@ def notes(result: Result) -> Iterator[str]:
     if not result.complete and result.status == "ok":
         yield "Incomplete: the budget ended first; give more --budget-seconds."
     if any(model.predicted_ns for model in result.models):
-        yield "Sparse: in brackets what sparse multiply-accumulates predict at the rate of the other sparse models."
+        yield "Sparse: in brackets what sparse multiply-accumulates predict, from the other sparse models' times."
     if result.environment:
         yield _method(result)
 

@@ -11,6 +11,8 @@ Samples come in sittings, each with models loaded anew, of rounds that hold one 
   sitting share the sessions' place in memory and the neighbours of the moment (simulated: 16 sittings cover 93 %).
 - *drift*: of a run without rest, the median time of the last quarter of its windows over that of the first, less 1;
   more than 10 % is throttling, or a neighbour.
+- *predicted time*: sparse multiply-accumulates at the rate that other models reach, plus what every run costs besides,
+  both by least squares; where models do not tell the two apart, the median rate alone.
 - *accuracy*: Wilson's 95 % score interval.
 """
 
@@ -82,6 +84,16 @@ def drift(medians: Sequence[float]) -> float | None:
         return None
     quarter = max(1, len(medians) // 4)
     return float(np.median(medians[-quarter:]) / np.median(medians[:quarter]) - 1)
+
+
+def predict(others: Sequence[tuple[float, float]], macs: float) -> float:
+    """Nanoseconds of ``macs``, from (multiply-accumulates, nanoseconds) of others; see the module's docstring."""
+    counts, times = map(np.asarray, zip(*others, strict=True))
+    if counts.max() > 1.2 * counts.min():
+        rate, besides = np.polyfit(counts, times, 1)
+        if rate > 0 and besides > 0:
+            return float(besides + rate * macs)
+    return float(np.median(times / counts) * macs)
 
 
 def disturbances(

@@ -1,8 +1,8 @@
-"""Accuracy against time and against size of exported networks, one pair of panels a data set and device.
+"""Accuracy of exported networks against time, a panel a data set and device, and against size, a panel a data set.
 
 Time is relative to the baseline: ratios paired by round, with their 95 % interval, are what a shared machine can tell
 (absolute times are in the table). Hollow markers are the sparse runtime, those with a black edge int8. Accuracy has
-Wilson's 95 % interval. A marker's area grows with the compressed size.
+Wilson's 95 % interval. A marker's area grows with the compressed size, up to that of the largest file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,8 @@ from fishbone.report.canvas import legend, plain_log, save_svg, stacked
 from fishbone.report.palette import GREY, Style, label, method_of, styles
 from fishbone.report.study import Result, Study
 
+SMALLEST, LARGEST, IN_LEGEND = 20, 200, 50  # areas of markers
+
 
 def draw_bench(study: Study, path: Path) -> None:
     """See the module's docstring."""
@@ -24,15 +26,17 @@ def draw_results(results: Sequence[Result], path: Path) -> None:
     """The same for results of any origin."""
     models = [model["name"] for result in results for model in result.content["models"]]
     look = styles(map(method_of, models))
-    with stacked(2 * len(results)) as (figure, panels):
-        for result, time, size in zip(results, panels[::2], panels[1::2], strict=True):
-            _draw_time(time, result, look)
-            _draw_size(size, result, look)
+    largest = max((model["facts"]["zstd_bytes"] for result in results for model in _measured(result)), default=1)
+    drawn = [(_draw_time, result) for result in results]
+    drawn += [(_draw_size, result) for result in {result.dataset: result for result in reversed(results)}.values()]
+    with stacked(len(drawn)) as (figure, panels):
+        for (draw, result), axes in zip(drawn, panels, strict=True):
+            draw(axes, result, look, largest)
         legend(figure, panels)
         save_svg(figure, path)
 
 
-def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
+def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style], largest: int) -> None:
     name, floor = result.content["baseline"], result.content["noise_floor"]
     if floor:
         axes.axvspan(1 - floor, 1 + floor, color=GREY, alpha=0.15, linewidth=0, label="noise of the baseline")
@@ -40,16 +44,16 @@ def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
         ratio = model["speedup"]
         if ratio or model["name"] == name:
             x = (1 / ratio["median"], 1 / ratio["high"], 1 / ratio["low"]) if ratio else (1, 1, 1)
-            _point(axes, x, model, look)
+            _point(axes, x, model, look, largest)
     axes.set(title=_title(result), xlabel=f"time relative to {label(name)}", ylabel="test accuracy (%)")
 
 
-def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
+def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style], largest: int) -> None:
     axes.set_xscale("log")
     points = []
     for model in _files(result):
         size = model["facts"]["zstd_bytes"] / 1e3
-        _point(axes, (size, size, size), model, look)
+        _point(axes, (size, size, size), model, look, largest)
         points.append((size, 100 * model["accuracy"]["fraction"]))
     sizes, best = zip(*pareto(points), strict=True) if points else ((), ())
     axes.plot(sizes, best, color=GREY, linewidth=1, drawstyle="steps-post", label="best at its size", zorder=1)
@@ -57,7 +61,7 @@ def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style]) -> None:
         axes.set_xlim(min(sizes) / 1.6, max(size for size, _ in points) * 1.6)
     plain_log(axes.xaxis)
     _name_sparsities(axes, result)
-    axes.set(title=_title(result), xlabel="compressed file (kB)", ylabel="test accuracy (%)")
+    axes.set(title=result.dataset, xlabel="compressed file (kB)", ylabel="test accuracy (%)")
 
 
 def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -83,12 +87,12 @@ def _is_sparse(model: Mapping) -> bool:
     return model["name"].endswith(":sparse")
 
 
-def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style]) -> None:
+def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style], largest: int) -> None:
     """A marker at (value, low, high) and the model's accuracy, with bars."""
     score, method = model["accuracy"], method_of(model["name"])
     value, low, high = x
     y, y_low, y_high = (100 * score[key] for key in ("fraction", "low", "high"))
-    style, kilobytes = look[method], model["facts"]["zstd_bytes"] / 1e3
+    style, share = look[method], model["facts"]["zstd_bytes"] / largest
     axes.errorbar(
         value, y, xerr=[[value - low], [high - value]], yerr=[[y - y_low], [y_high - y]],
         color=style.colour, linewidth=1, alpha=0.5, zorder=2,
@@ -98,9 +102,9 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
         face, name = "none", f"{name}, sparse runtime"
     elif model["facts"]["quantised"]:
         edge, name = "black", f"{name}, int8"
-    axes.scatter(
-        value, y, s=20 + 2 * kilobytes, marker=style.marker, facecolors=face, edgecolors=edge, label=name, zorder=3
-    )
+    drawn = {"marker": style.marker, "facecolors": face, "edgecolors": edge, "zorder": 3}
+    axes.scatter(value, y, s=SMALLEST + (LARGEST - SMALLEST) * share, **drawn)
+    axes.scatter([], [], s=IN_LEGEND, label=name, **drawn)
 
 
 def _name_sparsities(axes: Axes, result: Result) -> None:
