@@ -12,7 +12,8 @@ from fishbone.cli import cli
 from fishbone.edge import devices
 from fishbone.edge.devices import Outcome
 from fishbone.edge.protocol import Protocol
-from fishbone.edge.results import Result
+from fishbone.edge.results import Operator, Result
+from fishbone.edge.table import int8_share
 from fishbone.errors import InputError
 from fishbone.stages.bench import Params
 
@@ -71,6 +72,12 @@ def test_the_baseline_without_rest_is_told(written):
     first, last = (window.median_ns for window in result.sustained)
     assert result.drift == pytest.approx(last / first - 1)
     assert "Without rest: after 0.4 s b takes" in written[1]
+
+
+def test_int8_share_counts_what_computes_in_8_bits():
+    shares = {"QLinearConv": 0.5, "QGemm": 0.2, "ConvInteger": 0.1, "QuantizeLinear": 0.1, "Conv": 0.1}
+    operators = [Operator(operator=name, provider="CPU", nodes=1, share=share) for name, share in shares.items()]
+    assert int8_share(operators) == pytest.approx(0.8)
 
 
 def test_speedups_refer_to_the_chosen_baseline(written):

@@ -1,14 +1,27 @@
 """A benchmark result as a table for people, with what is noise in it."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from fishbone.edge.results import ModelResult, Result
+from fishbone.edge.results import ModelResult, Operator, Result
 
-RIGHT = ("accuracy [95 %]", "p50 ms", "p90 ≤ ms", "speed-up [95 %]", "cold ms", "peak MB", "kB", "zstd kB", "zeros")
+INT8 = re.compile("^QLinear|^QGemm|^QAttention|Integer|^DynamicQuantize(MatMul|LSTM)")
+RIGHT = (
+    "accuracy [95 %]",
+    "p50 ms",
+    "p90 ≤ ms",
+    "speed-up [95 %]",
+    "cold ms",
+    "peak MB",
+    "kB",
+    "zstd kB",
+    "zeros",
+    "int8",
+)
 
 
 def table(result: Result) -> Table:
@@ -103,6 +116,12 @@ def _cells(model: ModelResult, result: Result) -> Iterator[str]:
     yield f"{facts.bytes / 1e3:.0f}"
     yield f"{facts.zstd_bytes / 1e3:.0f}"
     yield f"{1 - facts.nonzero / facts.weights:.0%}" if facts.weights else "–"
+    yield f"{int8_share(model.operators):.0%}" if model.operators else "–"
+
+
+def int8_share(operators: Sequence[Operator]) -> float:
+    """Of the time after the device's optimiser: operators that compute in 8 bits (conversions are none)."""
+    return sum(found.share for found in operators if INT8.search(found.operator))
 
 
 def _speedup(model: ModelResult, result: Result) -> str:
