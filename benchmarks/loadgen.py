@@ -6,6 +6,7 @@ own queries, its early-stopping estimate of the 90th percentile over `fishbone.e
 """
 
 import argparse
+import functools
 import re
 import tempfile
 import time
@@ -52,19 +53,16 @@ def loadgen_run(loadgen, run, seconds: float, folder: Path) -> tuple[dict[str, i
     settings.single_stream_expected_latency_ns = 1_000_000
     log = loadgen.LogSettings()
     log.log_output.outdir, log.log_output.copy_summary_to_stdout = str(folder), False
-    system, samples = (
-        loadgen.ConstructSUT(issue, lambda: None),
-        loadgen.ConstructQSL(1, 1, lambda _: None, lambda _: None),
-    )
+    system = loadgen.ConstructSUT(issue, lambda: None)
+    samples = loadgen.ConstructQSL(1, 1, lambda _: None, lambda _: None)
     loadgen.StartTestWithLogSettings(system, samples, settings, log)
     loadgen.DestroyQSL(samples)
     loadgen.DestroySUT(system)
     summary = (folder / "mlperf_log_summary.txt").read_text()
-    patterns = {"p50": r"50.00 percentile latency", "p90": r"90.00 percentile latency"}
-    patterns["bound"] = r"Early stopping 90.0th percentile estimate"
-    return {
-        key: int(re.search(rf"{text}.*?[:=]\s*(\d+)", summary, re.IGNORECASE)[1]) for key, text in patterns.items()
-    }, took
+    patterns = {"p50": r"50\.00 percentile latency", "p90": r"90\.00 percentile latency"}
+    patterns["bound"] = r"Early stopping 90\.0th percentile estimate"
+    told = {key: int(re.search(rf"{text}\D*:\s*(\d+)", summary)[1]) for key, text in patterns.items()}
+    return told, took
 
 
 def main() -> None:
@@ -87,10 +85,11 @@ def main() -> None:
             source = session.get_inputs()[0]
             shape = [side if isinstance(side, int) else 1 for side in source.shape]
             feed = {source.name: np.random.default_rng(0).standard_normal(shape, np.float32)}
-            our_loop(lambda s=session, f=feed: s.run(None, f), 0.5)
-            loops = [our_loop(lambda s=session, f=feed: s.run(None, f), options.seconds)]
-            theirs, took = loadgen_run(loadgen, lambda s=session, f=feed: s.run(None, f), options.seconds, Path(folder))
-            loops.append(our_loop(lambda s=session, f=feed: s.run(None, f), options.seconds))
+            run = functools.partial(session.run, None, feed)
+            our_loop(run, 0.5)
+            loops = [our_loop(run, options.seconds)]
+            theirs, took = loadgen_run(loadgen, run, options.seconds, Path(folder))
+            loops.append(our_loop(run, options.seconds))
             for q, key in ((0.5, "p50"), (0.9, "p90")):
                 first, second = (np.quantile(loop, q) for loop in loops)
                 ratios[key].append(theirs[key] / np.sqrt(first * second))

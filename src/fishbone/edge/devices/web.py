@@ -8,13 +8,14 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,7 +51,8 @@ def run_web(
         bind, port: where to listen; port 0 takes a free one.
         wait_seconds: until somebody opens the page.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # A browser that was just killed may still hold its profile.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
             files = served_files(job_file, Path(folder), runtime())
         except NoRuntimeError as error:
@@ -205,11 +207,11 @@ def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[
         yield process
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):  # what is left of it: its helpers write to the profile for a while
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _wait(visits: _Visits, process: subprocess.Popen | None, budget_seconds: float, wait_seconds: float) -> Outcome:
