@@ -181,6 +181,17 @@ def test_likelihoods_are_derivatives_of_their_loss(likelihood, targets):
         torch.testing.assert_close(root @ root.T, hessian, rtol=1e-10, atol=1e-12)
 
 
+def test_temperature_makes_sure_images_count():
+    outputs = 20 * torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.05, 0.1]], dtype=torch.float64)
+    sure, unsure = Softmax().root(outputs).square().sum((1, 2))  # traces of H
+    assert sure < 1e-3 < 0.1 < unsure
+    tempered = Softmax(temperature=4.0).root(4 * outputs)
+    torch.testing.assert_close(tempered, Softmax().root(outputs), rtol=1e-12, atol=1e-15)
+    even = Softmax(temperature=1e9).root(outputs)
+    whole = (torch.eye(3, dtype=torch.float64) - 1 / 3) / 3  # every logit alike, but for a common shift
+    torch.testing.assert_close(even @ even.mT, whole.expand(2, 3, 3), rtol=1e-6, atol=1e-8)
+
+
 def test_a_layer_that_takes_no_part_is_named(mixed):
     model, _, inputs, _ = mixed
     model.idle = torch.nn.Linear(2, 2).double()

@@ -26,6 +26,7 @@ PARAMS = {
     "scope": "global",
     "curvature_images": 24,
     "fisher": "exact",
+    "temperature": 1.0,
     "judging_images": 40,
     "recalibration_images": 40,
     "padding": 1,
@@ -206,6 +207,15 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
         assert cost["seconds"] > 0
 
 
+def test_temperature_is_that_of_the_fisher_matrix_and_untempered_methods_have_none(trained, tmp_path):
+    for method, temperature in (("fls", 1.0), ("fls", 5.0), ("fls-untempered", 5.0)):
+        prune(trained, tmp_path / f"{method}-{temperature}", method, temperature=temperature)
+    plain, tempered, untempered = (
+        (tmp_path / name / "metrics.json").read_bytes() for name in ("fls-1.0", "fls-5.0", "fls-untempered-5.0")
+    )
+    assert untempered == plain != tempered
+
+
 def test_retraining_trains_what_is_left_and_nothing_else(trained, tmp_path):
     prune(trained, tmp_path / "with", "obs-gradual")
     prune(trained, tmp_path / "without", "obs")
@@ -252,6 +262,7 @@ def test_wrong_input_is_named_before_any_work(trained, tmp_path):
         "sparsities should ascend": {"sparsities": [0.7, 0.4]},
         "less than 1": {"sparsities": [0.4, 1.0]},
         "curvature_images: more images": {"curvature_images": 161},
+        "temperature: the empirical matrix": {"fisher": "labels", "temperature": 2.0},
         "fls.held_out: more images": {"fls": PARAMS["fls"] | {"held_out": 24}},
     }
     for message, change in bad.items():

@@ -27,10 +27,18 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True)
 class Softmax:
-    """Classes by their logits; targets (B,) int64. H = diag p - p p^T, S = diag √p - p √p^T."""
+    """Classes by their logits; targets (B,) int64. H = diag p - p p^T, S = diag √p - p √p^T.
+
+    Attributes:
+        temperature: H takes p = softmax(logits / temperature). 1 is the Fisher matrix. Where a network is sure of all
+            its training images H vanishes but on a few of them, and F forgets what holds the others in place; a higher
+            temperature lets all count, towards one weight for every logit. The loss and its gradient stay as they are.
+    """
+
+    temperature: float = 1.0
 
     def root(self, outputs: Tensor) -> Tensor:
-        p = outputs.softmax(1)
+        p = (outputs / self.temperature).softmax(1)
         root = p.sqrt()
         return torch.diag_embed(root) - p[:, :, None] * root[:, None, :]
 

@@ -33,6 +33,7 @@ class Method:
     changes: fields of `Learning` that this variant of FishLeg sets.
     share: of the curvature images that the method looks at.
     retrained: the weights that are left are trained after every step.
+    tempered: the Fisher matrix is taken at the study's temperature, not at 1.
     """
 
     estimator: Literal["isotropic", "diagonal", "blocks", "mfac", "kfac", "ekfac", "fishleg"]
@@ -42,6 +43,7 @@ class Method:
     changes: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
     retrained: bool = False
+    tempered: bool = True
 
 
 def _fls(compensation: str = "anchored", refine_every: int = ONCE, **changes) -> Method:
@@ -78,6 +80,9 @@ VARIANTS = {
     # fewer images: how much noise each stands
     "fls-tenth": Method("fishleg", "saliency", "anchored", ONCE, share=0.1),
     "obs-tenth": Method("blocks", "saliency", "joint", 1, share=0.1),
+    # the Fisher matrix itself, at temperature 1
+    "fls-untempered": dataclasses.replace(_fls(), tempered=False),
+    "obs-untempered": Method("blocks", "saliency", "joint", 1, tempered=False),
     # gradual: the weights move between the steps, so curvature is estimated before each
     "magnitude-gradual": Method("isotropic", "magnitude", "none", 1, retrained=True),
     "obs-gradual": Method("blocks", "saliency", "joint", 1, retrained=True),

@@ -57,6 +57,8 @@ LABELS = {
     "fls-renewed": "FLS, re-estimated",
     "fls-tenth": "FLS, a tenth of images",
     "obs-tenth": "OBS, a tenth of images",
+    "fls-untempered": "FLS, temperature 1",
+    "obs-untempered": "OBS, temperature 1",
     "fls-gradual": "FLS, gradual",
     "obs-gradual": "OBS, gradual",
     "magnitude-gradual": "magnitude, gradual",

@@ -18,6 +18,7 @@ Method = Literal[
     "magnitude", "obd", "obs", "obs-independent", "chita", "mfac", "kfac", "ekfac", "fls", "fls-start", "fls-outer",
     "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent",
     "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed", "fls-tenth", "obs-tenth",
+    "fls-untempered", "obs-untempered",
     "magnitude-gradual", "obs-gradual", "fls-gradual",
 ]  # fmt: skip
 MASK = "mask"  # beside the network's own tensors, in the copies kept on the way
@@ -85,6 +86,10 @@ class Params(Block):
     curvature_images: int = Field(description="training images for the Fisher matrix, the same for every method", ge=2)
     fisher: Literal["exact", "signs", "labels"] = Field(
         description="exact: a row a class; signs: one random row an image; labels: the empirical matrix"
+    )
+    temperature: float = Field(
+        description="of the softmax in the Fisher matrix; 1: exact; more counts images that the network is sure of",
+        gt=0,
     )
     recalibration_images: int = Field(description="training images for batch-norm statistics", ge=1)
     padding: int = Field(description="random crops of these images shift by up to this; as in training", ge=0)
@@ -303,7 +308,8 @@ def _operations(recipe, params: Params, network, inputs, labels, seed: int):
 
     layout = Layout.of(network, prunable(network))
     count = round(recipe.share * len(inputs))
-    gradients = Gradients(layout, inputs[:count], params.fisher, Softmax(), labels[:count], seed)
+    softmax = Softmax(params.temperature if recipe.tempered else 1.0)
+    gradients = Gradients(layout, inputs[:count], params.fisher, softmax, labels[:count], seed)
     fls = params.fls.model_dump()
     learning = Learning(**fls | {"held_out": round(recipe.share * fls["held_out"])})
     make = estimators(recipe, gradients, block=params.block, learning=learning, seed=seed)
@@ -341,6 +347,11 @@ def _check(params: Params, dataset, description: dict, file: Path) -> None:
     if description["data"]["sha256"] != dataset.digest:
         remedy = f"Give {description['data']['name']}.npz as it was then, or train again."
         raise InputError("the network was trained on other data", file=file, remedy=remedy)
+    if params.fisher == "labels" and params.temperature != 1:
+        remedy = "Set temperature to 1, or fisher to exact or signs."
+        raise InputError(
+            "the empirical matrix has no temperature", field="temperature", value=params.temperature, remedy=remedy
+        )
     for field, value, most in (
         ("curvature_images", params.curvature_images, len(dataset.train)),
         ("recalibration_images", params.recalibration_images, len(dataset.train)),
