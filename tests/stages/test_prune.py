@@ -237,7 +237,7 @@ def test_a_network_from_a_file_of_ones_own_is_pruned(trained, tmp_path):
     write_tensors(tmp_path / "w.safetensors", namespace["make_net"]().state_dict())
     given = ["--model-file", f"{tmp_path}/net.py:make_net", "--weights", str(tmp_path / "w.safetensors")]
     rest = ["--data", str(trained[1]), "--out", str(tmp_path / "out")]
-    invoke([*given, *rest, "--sparsity", "0.5"])
+    invoke([*given, *rest, "--sparsity", "0.5", "--temperature", "3"])
     metrics = read_json(tmp_path / "out" / "metrics.json")
     assert metrics["sparsity"] == 0.5
     masks, _ = read_tensors(tmp_path / "out" / "pruned.mask.safetensors")

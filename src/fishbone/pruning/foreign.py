@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from fishbone.curvature.likelihoods import Softmax
 from fishbone.data.dataset import load_dataset
 from fishbone.errors import InputError
 from fishbone.files import read_tensors, write_history, write_json, write_tensors
@@ -61,6 +62,7 @@ def prune_file(
     pattern: str = "unstructured",
     padding: int = 0,
     flip: bool = False,
+    temperature: float = 1.0,
     seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[dict], None] = lambda row: None,
@@ -72,6 +74,7 @@ def prune_file(
     Args:
         spec, weights: as in `load_network`.
         padding, flip: of random crops and mirror images, as in the network's training.
+        temperature: as in `fishbone.curvature.likelihoods.Softmax`.
 
     Returns:
         The metrics: test accuracy before and after, the sparsity reached, the damping and the losses that chose it.
@@ -86,7 +89,8 @@ def prune_file(
     loader = [draw(dataset, images, "curvature", padding=padding, flip=flip, seed=seed)]
     held = dataset.split("validation")
     try:
-        surgeon = Surgeon(network, loader, "softmax", method=method, images=images, validation=held, seed=seed)
+        likelihood = Softmax(temperature)
+        surgeon = Surgeon(network, loader, likelihood, method=method, images=images, validation=held, seed=seed)
         pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=report)
     except ValueError as error:
         raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None

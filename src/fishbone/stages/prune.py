@@ -138,6 +138,13 @@ class Plan(Params):
 )
 @click.option("--padding", default=0, show_default=True, help="With --model-file: crops as in training, in pixels.")
 @click.option("--flip", is_flag=True, help="With --model-file: the network was trained on mirrored images too.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="With --model-file: of the softmax in the Fisher matrix; about 30 for a network that fits its training data.",
+)
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set the network was trained on.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the curvature images and directions.")
 @click.option(
@@ -157,6 +164,7 @@ def command(
     pattern: str,
     padding: int,
     flip: bool,
+    temperature: float,
     data: Path,
     seed: int,
     params: Params | None,
@@ -169,7 +177,8 @@ def command(
         _unused("--model-file", **{"--model": model, "--params": params})
         from fishbone.pruning.foreign import prune_file
 
-        options = {"pattern": pattern, "padding": padding, "flip": flip, "seed": seed, "checkpoint": checkpoint}
+        options = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
+        options |= {"seed": seed, "checkpoint": checkpoint}
         metrics = prune_file(model_file, weights, data, method, sparsity, out, report=_print, **options)
         click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
     else:
