@@ -119,7 +119,8 @@ def main() -> None:
                 inputs = splits["training"][0][chosen]
                 tried = [fitted(name, gamma, model, layout, inputs, draw) for gamma in GAMMAS]
                 errors.append(min(error(operation, damped, probes, solved) for operation in tried))
-                kept.append(100 * max(accuracies(operation, options.sparsity, splits) for operation in tried)[1])
+                found = [accuracies(operation, options.sparsity, splits) for operation in tried]
+                kept.append(100 * max(found, key=lambda both: both[0])[1])  # a tie goes to the greater damping
             print(f"{name:10}{count:7}  {_shown(errors, 3):24}  {_shown(kept, 1)}", flush=True)
 
 
