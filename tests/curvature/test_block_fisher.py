@@ -54,6 +54,13 @@ def test_blocks_do_not_cross_layers_and_equal_dense_inverses(rows):
     torch.testing.assert_close(applied(estimator, one), dense(rows) @ one, rtol=1e-10, atol=1e-12)
 
 
+def test_several_rows_an_image_add_up_and_are_divided_by_the_images(rows):
+    """Σ over an image's K rows is its part of F: the mean is over images, not over rows."""
+    gradients = GivenGradients(LAYOUT, rows.unflatten(0, (10, 3)))
+    found = block_matrices(None, gradients, BLOCK)
+    torch.testing.assert_close(found[0], rows[:, :4].T @ rows[:, :4] / 10, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("gamma", [1e-3, 1e-5, 1e-7])
 def test_inverse_equals_the_woodbury_recursion(rows, gamma):
     gradients = rows[:, :BLOCK]

@@ -85,8 +85,10 @@ def test_the_smaller_network_computes_what_the_masked_one_computes(model, data):
 
 
 def test_the_first_network_is_left_as_it_was(model, data):
+    model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     shrink(model, 0.5, data, data, gammas=[1e-3], seed=0)
+    assert all(module.training for module in model.modules())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -120,15 +122,41 @@ def test_a_channels_cost_is_what_both_convolutions_do_for_it(model, data):
     assert costs == [144.0 * (16 * 9 + 16 * 9), 36.0 * (16 * 9 + 32 * 9), 9.0 * (32 * 9 + 64 * 9)]
 
 
-@pytest.mark.parametrize("count", [1, 5, 11, 12, 13, 20, 31, 32])
-def test_blocks_keep_the_nearest_multiple_of_eight_by_score(count):
-    scores = torch.rand(32, generator=torch.Generator().manual_seed(count))
-    kept = torch.zeros(32, dtype=torch.bool)
-    kept[scores.argsort(descending=True)[:count]] = True
-    rounded = channels._rounded(kept, scores)
-    assert int(rounded.sum()) == max(8, 8 * round(count / 8))
-    assert set(scores[rounded].tolist()) == set(scores.sort(descending=True).values[: int(rounded.sum())].tolist())
-    assert channels._rounded(torch.zeros(12, dtype=torch.bool), scores[:12]).all()
+@pytest.mark.parametrize("fraction", [0.2, 0.3, 0.5, 0.6])
+def test_blocks_keep_multiples_of_eight_and_the_fraction_is_met_to_within_four_channels(model, fraction):
+    kept = remove(model, layout(model), identity(model), [1.0, 1.0, 1.0], fraction)[1]
+    counts = [int(channels.sum()) for channels in kept.values()]
+    assert all(count % 8 == 0 for count in counts)
+    assert abs(sum(counts) - (1 - fraction) * 112) <= 4.5
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.9])
+def test_blocks_of_fewer_than_sixteen_stay_whole_and_the_others_give_for_them(fraction):
+    torch.manual_seed(3)
+    narrow = build(ARCHITECTURE | {"width": 8}).eval()
+    kept = remove(narrow, layout(narrow), identity(narrow), [1.0, 1.0, 1.0], fraction)[1]
+    counts = [int(channels.sum()) for channels in kept.values()]
+    assert counts[0] == 8
+    assert min(counts) == 8
+    assert abs(sum(counts) - max(24, (1 - fraction) * 56)) <= 4.5
+
+
+def test_channels_that_stay_are_the_best_also_where_rounding_brings_some_back(model):
+    """With Q = I nothing is compensated, so scores stay as they are and the first say it all."""
+    weights = layout(model)
+    kept = remove(model, weights, identity(model), [1.0, 1.0, 1.0], 0.45)[1]
+    for name, own in kept.items():
+        columns = model.get_submodule(name).conv2.weight.detach().square().sum((0, 2, 3))
+        assert columns[own].min() > columns[~own].max()
+
+
+def test_rounding_goes_up_where_most_would_be_lost():
+    scores = [torch.arange(32.0), torch.arange(32.0)]
+    kept = [torch.arange(32) >= 32 - count for count in (15, 9)]
+    assert [int(own.sum()) for own in channels._rounded(kept, scores)] == [16, 8]
+    assert channels._rounded(kept, scores)[0].nonzero()[:, 0].tolist() == list(range(16, 32))
+    kept = [torch.zeros(32, dtype=torch.bool), torch.ones(12, dtype=torch.bool)]
+    assert [int(own.sum()) for own in channels._rounded(kept, [scores[0], scores[1][:12]])] == [8, 12]
 
 
 def test_what_cannot_be_shrunk_is_refused(model, data):

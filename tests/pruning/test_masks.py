@@ -112,8 +112,11 @@ def test_of_every_m_inputs_to_an_output_n_stay(pattern, sparsity, left):
 
 
 def test_n_of_m_says_what_it_cannot_do():
-    with pytest.raises(ValueError, match=r"2:4 goes to sparsity 0\.5, not to 0\.6"):
-        check(LAYOUT, parse_pattern("2:4"), 0.6)
+    for sparsity in (0.2, 0.6):
+        with pytest.raises(ValueError, match=rf"2:4 goes from sparsity 0\.25 to 0\.5, not to {sparsity}"):
+            check(LAYOUT, parse_pattern("2:4"), sparsity)
+    check(LAYOUT, parse_pattern("3:4"), 0.25)
+    check(LAYOUT, parse_pattern("1:2"), 0.5)
     with pytest.raises(ValueError, match="conv has 8 inputs, which 3 does not divide"):
         check(LAYOUT, parse_pattern("1:3"), 0.6)
     for text in ("4:2", "block-0", "rows", "2:2"):

@@ -1,12 +1,14 @@
 """`Surgeon` on networks of all kinds, with a loader and a likelihood."""
 
 import copy
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from fishbone.curvature.likelihoods import Softmax
 from fishbone.pruning import Surgeon
 from fishbone.pruning.surgeon import LEARNING
 
@@ -25,6 +27,18 @@ class Net(nn.Module):
     def forward(self, x):
         x = self.norm(self.grouped(self.first(x).relu())).relu()
         return self.last(self.twice(self.twice(x).relu()).mean((2, 3)))
+
+
+class Unnamed:
+    """A likelihood whose repr is an address."""
+
+    root, residual, loss = Softmax.root, Softmax.residual, Softmax.loss
+    temperature = 1.0
+
+
+class NeverFinite(Softmax):
+    def loss(self, outputs, targets):
+        return outputs.sum() * torch.nan
 
 
 @pytest.fixture
@@ -119,11 +133,79 @@ def test_what_cannot_be_pruned_is_refused_by_name(task):
         "unknown likelihood 'poisson'": lambda: Surgeon(model, loader, "poisson"),
         "held_out is 999": lambda: Surgeon(model, loader, learning=replace(LEARNING, held_out=999)),
         "gave 2 inputs": lambda: Surgeon(model, [(loader[0][0][:2], loader[0][1][:2])]),
+        "images is 3": lambda: Surgeon(model, loader, images=3),
+        "not 5 and 4": lambda: Surgeon(model, loader, validation=(loader[0][0][:5], loader[0][1][:4])),
+        "Linear layer: norm; there are first.weight": lambda: Surgeon(model, loader, names=["norm"]),
+        "first.weight is torch.bfloat16": lambda: Surgeon(copy.deepcopy(model).bfloat16(), loader),
         "between 0 and 1": lambda: Surgeon(model, loader).prune(1.0),
-        "2:4 goes to sparsity 0.5": lambda: Surgeon(model, loader).prune(0.9, pattern="2:4"),
+        "2:4 goes from sparsity 0.25 to 0.5, not to 0.9": lambda: Surgeon(model, loader).prune(0.9, pattern="2:4"),
+        "2:4 goes from sparsity 0.25 to 0.5, not to 0.2": lambda: Surgeon(model, loader).prune(0.2, pattern="2:4"),
+        "unknown scope 'Global'": lambda: Surgeon(model, loader).prune(0.5, scope="Global"),
+        "unknown schedule 'linear'": lambda: Surgeon(model, loader).prune(0.5, schedule="linear"),
+        "steps should be at least 1, not 0": lambda: Surgeon(model, loader).prune(0.5, steps=0),
+        "at least one, not ()": lambda: Surgeon(model, loader).prune(0.5, gammas=()),
+        "above 0": lambda: Surgeon(model, loader).prune(0.5, gammas=(0.0, 1e-3)),
+        "needs a __repr__": lambda: Surgeon(model, loader, Unnamed()).prune(0.5, checkpoint="c"),
     }.items():
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=re.escape(message)):
             make()
-    model.first.weight = model.last.weight
-    with pytest.raises(ValueError, match="share one weight"):
-        Surgeon(model, loader)
+
+
+def test_weights_that_are_no_parameters_of_their_own_are_refused(task):
+    model, loader = task
+    tied = copy.deepcopy(model)
+    tied.first = nn.Conv2d(8, 8, 3, padding=1)
+    tied.twice.weight = tied.first.weight
+    for names in (None, ["twice.weight"]):
+        with pytest.raises(ValueError, match=r"first\.weight and twice\.weight share one weight"):
+            Surgeon(tied, loader, names=names)
+    Surgeon(tied, loader, names=["grouped.weight"])
+    for normed in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm):
+        other = copy.deepcopy(model)
+        normed(other.grouped)
+        with pytest.raises(ValueError, match=r"grouped\.weight is computed from other parameters"):
+            Surgeon(other, loader)
+
+
+def test_a_pruned_network_is_pruned_further_but_not_less(task):
+    model, loader = task
+    Surgeon(model, loader).prune(0.6, steps=2, gammas=[1e-3])
+    with pytest.raises(ValueError, match=r"is below the 0\.5995 that the network has already"):
+        Surgeon(model, loader).prune(0.5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    masks = Surgeon(model, loader).prune(0.7, steps=2, gammas=[1e-3]).masks
+    assert all(not mask[before[name] == 0].any() for name, mask in masks.items())
+
+
+def test_every_module_keeps_its_mode(task):
+    model, loader = task
+    model.train()
+    model.norm.eval()
+    Surgeon(model, loader).prune(0.5, steps=2)
+    assert {name for name, module in model.named_modules() if not module.training} == {"norm"}
+
+
+def test_magnitude_has_no_damping(task):
+    model, loader = task
+    pruned = Surgeon(model, loader, method="magnitude").prune(0.5, steps=2)
+    assert (pruned.gamma, pruned.validation_loss) == (None, {})
+
+
+def test_dampings_that_all_diverge_are_an_error_and_the_network_stays(task):
+    model, loader = task
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    surgeon = Surgeon(model, loader, NeverFinite())
+    with pytest.raises(ValueError, match=r"none of the dampings 0\.01, 0\.001"):
+        surgeon.prune(0.5, steps=1, gammas=[1e-2, 1e-3])
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["fls", "obs", "mfac", "kfac"])
+def test_inputs_may_be_indices_of_tokens(method):
+    torch.manual_seed(0)
+    layers = nn.Embedding(20, 8), nn.Flatten(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 16), nn.Linear(16, 3)
+    tokens, labels = torch.randint(0, 20, (64, 4)), torch.arange(64) % 3
+    learning = replace(LEARNING, first_steps=2, held_out=8)
+    model = nn.Sequential(*layers)
+    pruned = Surgeon(model, [(tokens, labels)], method=method, learning=learning).prune(0.5, steps=2, gammas=[1e-2])
+    assert sum(int((~mask).sum()) for mask in pruned.masks.values()) == 128

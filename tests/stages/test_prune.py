@@ -246,6 +246,17 @@ def test_a_network_from_a_file_of_ones_own_is_pruned(trained, tmp_path):
     assert int((~masks["2.weight"]).sum()) == 162
     assert torch.count_nonzero(weights["2.weight"][~masks["2.weight"]]) == 0
     for message, bad in {
+        "--model and --pattern and --temperature exclude": [
+            "--model",
+            str(trained[0]),
+            "--params",
+            json.dumps(PARAMS),
+            *rest,
+            "--pattern",
+            "2:4",
+            "--temperature",
+            "3",
+        ],
         "needs --weights": [*given[:2], *rest, "--sparsity", "0.5"],
         "no function other": ["--model-file", f"{tmp_path}/net.py:other", *given[2:], *rest, "--sparsity", "0.5"],
         "exclude each other": [*given, *rest, "--sparsity", "0.5", "--model", str(trained[0])],

@@ -69,11 +69,12 @@ class BlockFisher:
 def block_matrices(model: nn.Module, gradients: Gradients, block: int) -> Tensor:
     """1/N Σ g g^T of every block, (blocks, B, B), from one pass over the images."""
     numbers = counts(gradients.layout.sizes, block)
-    total = gradients.inputs.new_zeros(sum(numbers), block, block)
+    total = None
     for layers in gradients.batches(model, row_bytes=ROW_BYTES):
-        for layer, own in zip(layers, total.split(numbers), strict=True):
+        for index, layer in enumerate(layers):
             rows = in_blocks(layer.rows().flatten(0, 1).flatten(1), block).movedim(0, 2)  # (blocks, B, images)
-            own.baddbmm_(rows, rows.mT)
+            total = rows.new_zeros(sum(numbers), block, block) if total is None else total
+            total.split(numbers)[index].baddbmm_(rows, rows.mT)
     return total.div_(len(gradients))
 
 

@@ -62,7 +62,9 @@ class FishLeg:
             self._take(start_layers(self.layout, self.statistics(model), self.gamma, self.learning))
         if self.learning.weights == "active":
             self.support = mask.clone()
-        masks = self.layout.blocks(self.support.to(self.gradients.inputs.dtype))
+        inputs = self.gradients.inputs
+        exact = inputs if inputs.is_floating_point() else self.layers[0].log_scale  # inputs may be indices of tokens
+        masks = self.layout.blocks(self.support.to(exact.dtype))
         steps = self.learning.later_steps if step else self.learning.first_steps
         judged = bool(self.learning.held_out)
         start = end = self._judge(model, masks, step) if judged else []

@@ -80,18 +80,18 @@ class Gradients:
         return len(self.inputs)
 
     def batches(
-        self, model: nn.Module, start: int = 0, stop: int | None = None, row_bytes: int = ROW_BYTES
+        self, model: nn.Module, start: int = 0, stop: int | None = None, row_bytes: int | None = None
     ) -> Iterator[list[LayerGradients]]:
-        """The layers' gradients of images ``start`` to ``stop``, as many images at a time as ``row_bytes`` allows."""
+        """The layers' gradients of images ``start`` to ``stop``, as many at a time as ``row_bytes`` allows."""
         stop = len(self) if stop is None else stop
         largest = max(self.layout.sizes) * self.inputs.element_size()
-        size = max(1, min(100, row_bytes // largest))
+        size = max(1, min(100, (row_bytes or ROW_BYTES) // largest))
         for first in range(start, stop, size):
             yield self._batch(model, slice(first, min(first + size, stop)))
 
     def _batch(self, model: nn.Module, images: slice) -> list[LayerGradients]:
         modules = [model.get_submodule(name.rpartition(".")[0]) for name in self.layout.names]
-        with _evaluating(model), _recorded(modules) as calls, torch.enable_grad():
+        with evaluating(model), _recorded(modules) as calls, torch.enable_grad():
             outputs = model(self.inputs[images]).flatten(1)
         directions = self._directions(outputs.detach(), images)
         self.backward += directions.shape[0] * directions.shape[1]
@@ -145,7 +145,7 @@ class Remembered:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """In eval mode meanwhile; afterwards every module is in the mode that it was in."""
     before = {module: module.training for module in model.modules()}
     model.eval()

@@ -6,6 +6,7 @@ n = inputs (a linear layer).
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -72,23 +73,31 @@ class Layout:
             parameters[name].copy_(value)
 
 
-def prunable(model: nn.Module) -> tuple[str, ...]:
-    """Names of the weights of all Conv2d and Linear layers but the first and the last such layer.
+def prunable(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Names of the weights to prune: those asked for, or of all Conv2d and Linear layers but the first and the last.
 
     The first sees the raw image and the last gives the logits: both are small, and the literature's ResNet20
     experiments (WoodFisher, CHITA) leave them dense too. Biases and batch norms are never pruned, nor are frozen
-    weights (``requires_grad`` False).
+    weights (``requires_grad`` False) unless they are asked for.
 
     Raises:
-        ValueError: two layers share a weight, or nothing is left to prune.
+        ValueError: nothing is left to prune, or a name is not the weight of such a layer, or it is no parameter of
+            its own: shared by two layers, or computed from others (weight norm).
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    layers = {f"{name}.weight": m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    if names is None:
+        names = [name for name, layer in list(layers.items())[1:-1] if layer.weight.requires_grad]
+        if not names:
+            raise ValueError("no Conv2d or Linear layer to prune between the first and the last one; name weights")
+    if unknown := [name for name in names if name not in layers]:
+        known = ", ".join(layers)
+        raise ValueError(f"not the weight of a Conv2d or Linear layer: {', '.join(unknown)}; there are {known}")
     owners: dict[int, str] = {}
     for name, layer in layers.items():
-        other = owners.setdefault(id(layer.weight), name)
-        if other != name:
+        weight = dict(layer.named_parameters(recurse=False)).get("weight")
+        if weight is None and name in names:
+            raise ValueError(f"{name} is computed from other parameters: make it plain first (weight norm: remove it)")
+        other = name if weight is None else owners.setdefault(id(weight), name)
+        if other != name and {name, other} & set(names):
             raise ValueError(f"{other} and {name} share one weight; curvature of tied weights is not supported")
-    names = [f"{name}.weight" for name, layer in list(layers.items())[1:-1] if layer.weight.requires_grad]
-    if not names:
-        raise ValueError("no Conv2d or Linear layer to prune between the first and the last one; name layers yourself")
     return tuple(names)

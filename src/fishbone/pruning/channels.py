@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fishbone.curvature.gradients import Gradients
+from fishbone.curvature.gradients import Gradients, evaluating
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Softmax
 from fishbone.nn.evaluate import evaluate
@@ -56,7 +56,8 @@ def shrink(
 ) -> Shrunk:
     """A smaller copy of ``model`` without about ``fraction`` of the channels inside its blocks.
 
-    Blocks keep a multiple of 8 channels (all, if they have fewer than 16).
+    Blocks keep a multiple of 8 channels, and all if they have fewer than 16: the fraction is met to within 4 channels
+    of the network if the other blocks have enough to give.
 
     Args:
         model: trained, with `fishbone.nn.resnet.BasicBlock`s.
@@ -98,7 +99,8 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
         )
         for name in names
     ]
-    model(inputs)
+    with evaluating(model):
+        model(inputs)
     for handle in handles:
         handle.remove()
     blocks = (model.get_submodule(name) for name in names)
@@ -116,9 +118,14 @@ def remove(
     names = [name.removesuffix(".conv2.weight") for name in layout.names]
     kept = [torch.ones(shape[1], dtype=torch.bool) for shape in layout.shapes]
     total = sum(len(channels) for channels in kept)
+    scores = [torch.zeros(len(channels)) for channels in kept]
     for step in range(1, STEPS + 1):
-        scores = _column_scores(layout, layout.read(masked), estimator, costs)
-        kept = _lowest_go(scores, kept, round(total * (1 - (1 - fraction) ** (step / STEPS))), step == STEPS)
+        present = _column_scores(layout, layout.read(masked), estimator, costs)
+        # a channel that went has no weights to score any more: its last score says how dear it was
+        scores = [torch.where(own, now, last) for own, now, last in zip(kept, present, scores, strict=True)]
+        kept = _lowest_go(scores, kept, round(total * (1 - (1 - fraction) ** (step / STEPS))))
+        if step == STEPS:
+            kept = _rounded(kept, scores)
         gone = layout.join([_columns(~channels, shape) for channels, shape in zip(kept, layout.shapes, strict=True)])
         change = compensate(estimator, anchor, gone, SOLVER)
         layout.write(masked, torch.where(gone, 0, change.weights))
@@ -143,27 +150,40 @@ def _column_scores(layout: Layout, weights: Tensor, estimator, costs: Sequence[f
     return [loss.sum((0, 2, 3)) / cost for loss, cost in zip(columns, costs, strict=True)]
 
 
-def _lowest_go(scores: Sequence[Tensor], kept: Sequence[Tensor], count: int, last: bool) -> list[Tensor]:
-    """``count`` channels are gone in all, the cheapest first; in the last step blocks are rounded to multiples of 8."""
-    flat = torch.cat([torch.where(own, score, -torch.inf) for own, score in zip(kept, scores, strict=True)])
-    order, sizes = flat.argsort(stable=True), [len(own) for own in kept]
-    mask = torch.ones(len(flat), dtype=torch.bool)
-    mask[order[:count]] = False
-    found = list(mask.split(sizes))
-    return [_rounded(own, score) for own, score in zip(found, scores, strict=True)] if last else found
+def _lowest_go(scores: Sequence[Tensor], kept: Sequence[Tensor], count: int) -> list[Tensor]:
+    """``count`` channels are gone in all, the cheapest first; blocks of fewer than 16 stay whole."""
+    free = [own & (len(own) >= 2 * ROUND_TO) for own in kept]
+    already = sum(int((~own).sum()) for own in kept)
+    flat = torch.cat([torch.where(own, score, torch.inf) for own, score in zip(free, scores, strict=True)])
+    chosen = flat.argsort(stable=True)[: min(count - already, int(torch.cat(free).sum()))]
+    mask = torch.cat(list(kept))
+    mask[chosen] = False
+    return list(mask.split([len(own) for own in kept]))
 
 
-def _rounded(kept: Tensor, scores: Tensor) -> Tensor:
-    """The nearest multiple of 8, at least 8: the best channels by score among those that went stay after all."""
-    if len(kept) < 2 * ROUND_TO:
-        return torch.ones_like(kept)
-    count = min(len(kept), max(ROUND_TO, ROUND_TO * round(int(kept.sum()) / ROUND_TO)))
-    rounded = torch.zeros_like(kept)
-    rounded[torch.where(kept, torch.inf, scores).argsort(descending=True, stable=True)[:count]] = True
-    if count < int(kept.sum()):
-        rounded = torch.zeros_like(kept)
-        rounded[torch.where(kept, scores, -torch.inf).argsort(descending=True, stable=True)[:count]] = True
-    return rounded
+def _rounded(kept: Sequence[Tensor], scores: Sequence[Tensor]) -> list[Tensor]:
+    """Each block keeps a multiple of 8, at least 8, so that the network keeps about as many channels as before.
+
+    Blocks are rounded down, and those that lose most by it are rounded up as long as the sum asks for it. A block's
+    best channels by score stay.
+    """
+    sizes = [int(own.sum()) for own in kept]
+    counts = [
+        max(ROUND_TO, size // ROUND_TO * ROUND_TO) if len(own) >= 2 * ROUND_TO else len(own)
+        for own, size in zip(kept, sizes, strict=True)
+    ]
+    lost = [size - count for size, count in zip(sizes, counts, strict=True)]
+    more = max(0, round(sum(lost) / ROUND_TO))
+    for block in sorted(range(len(lost)), key=lambda block: -lost[block])[:more]:
+        counts[block] = min(len(kept[block]), counts[block] + ROUND_TO) if lost[block] > 0 else counts[block]
+    return [_best(own, score, count) for own, score, count in zip(kept, scores, counts, strict=True)]
+
+
+def _best(kept: Tensor, scores: Tensor, count: int) -> Tensor:
+    """The ``count`` best channels by score, those that are kept before the others."""
+    order = scores.argsort(descending=True, stable=True)
+    order = order[kept[order].int().argsort(descending=True, stable=True)]
+    return torch.zeros_like(kept).index_fill_(0, order[:count], True)
 
 
 def cut(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:

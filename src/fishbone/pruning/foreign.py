@@ -1,6 +1,7 @@
 """Networks that this package has never seen: a Python file that makes the network, and its weights."""
 
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,7 @@ def prune_file(
     seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[dict], None] = lambda row: None,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """`Surgeon` on a network from a file, with a prepared data set's training split as its loader.
 
     Writes ``pruned.safetensors``, ``pruned.mask.safetensors``, ``history.csv`` and ``metrics.json`` in ``out``.
@@ -77,7 +78,8 @@ def prune_file(
         temperature: as in `fishbone.curvature.likelihoods.Softmax`.
 
     Returns:
-        The metrics: test accuracy before and after, the sparsity reached, the damping and the losses that chose it.
+        The metrics: test accuracy before and after, the sparsity reached, the damping and the losses that chose it
+        (None: not finite).
 
     Raises:
         InputError: the network, its weights or the options do not do; names what.
@@ -95,12 +97,15 @@ def prune_file(
     except ValueError as error:
         raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None
     weights_left = sum(int(mask.sum()) for mask in pruned.masks.values())
+    metrics |= {} if pruned.gamma is None else {"gamma": pruned.gamma}
     metrics |= {
-        "gamma": pruned.gamma,
         "sparsity": 1 - weights_left / sum(mask.numel() for mask in pruned.masks.values()),
         "test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"],
     }
-    metrics |= {f"validation_loss_by_gamma/{gamma}": loss for gamma, loss in pruned.validation_loss.items()}
+    metrics |= {
+        f"validation_loss_by_gamma/{gamma}": loss if math.isfinite(loss) else None  # JSON has no infinity
+        for gamma, loss in pruned.validation_loss.items()
+    }
     write_tensors(out / "pruned.safetensors", network.state_dict())
     write_tensors(out / "pruned.mask.safetensors", pruned.masks)
     write_history(out / "history.csv", pruned.history)

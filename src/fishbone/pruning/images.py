@@ -20,8 +20,16 @@ def draw(dataset: Dataset, count: int, purpose: str, *, padding: int, flip: bool
     return crop_and_flip(inputs, padding, flip, draws), torch.from_numpy(dataset.labels[indices])
 
 
-def recalibrated(model: nn.Module, inputs: Tensor, batch: int = 250) -> nn.Module:
+def recalibrated(model: nn.Module, inputs: Tensor) -> nn.Module:
     """A copy of ``model`` whose batch norms have the statistics of ``inputs``."""
     fresh = copy.deepcopy(model)
-    recalibrate_batch_norm(fresh, inputs.split(batch))
+    recalibrate(fresh, inputs)
     return fresh
+
+
+def recalibrate(model: nn.Module, inputs: Tensor, most: int = 250) -> None:
+    """Give the batch norms of ``model`` the statistics of ``inputs``.
+
+    Batches of up to ``most`` inputs have one size, to within one input: each counts as much as any other.
+    """
+    recalibrate_batch_norm(model, inputs.tensor_split(-(-len(inputs) // most)))

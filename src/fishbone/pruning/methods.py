@@ -45,6 +45,11 @@ class Method:
     retrained: bool = False
     tempered: bool = True
 
+    @property
+    def damped(self) -> bool:
+        """Whether the estimator has a damping to choose."""
+        return self.estimator != "isotropic"
+
 
 def _fls(compensation: str = "anchored", refine_every: int = ONCE, **changes) -> Method:
     return Method("fishleg", "saliency", compensation, refine_every, changes)

@@ -49,9 +49,10 @@ def check(layout: Layout, pattern: Pattern, sparsity: float) -> None:
     Raises:
         ValueError: it cannot; says why.
     """
-    most = 1 - pattern.kept / pattern.size
-    if pattern.kind == "n_of_m" and sparsity > most:
-        raise ValueError(f"{pattern.kept}:{pattern.size} goes to sparsity {most}, not to {sparsity}")
+    least, most = 1 / pattern.size, 1 - pattern.kept / pattern.size
+    if pattern.kind == "n_of_m" and not least - 1e-9 <= sparsity <= most + 1e-9:
+        text = f"{pattern.kept}:{pattern.size}"
+        raise ValueError(f"{text} goes from sparsity {least:g} to {most:g}, not to {sparsity}")
     groups(layout, pattern)
 
 

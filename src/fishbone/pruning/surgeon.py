@@ -1,6 +1,7 @@
 """Pruning any network in a few lines: ``Surgeon(model, loader, "softmax").prune(0.9)``."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fishbone.curvature.gradients import Gradients
+from fishbone.curvature.gradients import Gradients, evaluating
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import Learning
 from fishbone.curvature.likelihoods import LIKELIHOODS, Likelihood
 from fishbone.nn.checkpoint import Checkpoint
-from fishbone.nn.evaluate import recalibrate_batch_norm
 from fishbone.pruning.compensation import Solver
-from fishbone.pruning.images import recalibrated
+from fishbone.pruning.images import recalibrate, recalibrated
 from fishbone.pruning.masks import cubic_steps, geometric_steps
 from fishbone.pruning.methods import METHODS, estimators
 from fishbone.pruning.operation import Operation, Surgery
@@ -28,19 +28,22 @@ LEARNING = Learning(
     held_out=0, precondition=True, weights="all", renew=False,
 )  # fmt: skip
 SOLVER = Solver(iterations=100, tolerance=1e-3)
+SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
+SCOPES = ("global", "layer")
+LEAST = 8  # inputs, of curvature and of validation together
 
 
 @dataclass(frozen=True)
 class Pruned:
     """Attributes:
     masks: by name of the weight, True for weights that are left.
-    gamma: the damping chosen.
-    validation_loss: of every damping tried, in nats, the mean over the steps.
+    gamma: the damping chosen; None of methods that have none.
+    validation_loss: of every damping tried, in nats, the mean over the steps; empty if there was no choice.
     history: a row a step.
     """
 
     masks: dict[str, Tensor]
-    gamma: float
+    gamma: float | None
     validation_loss: dict[str, float]
     history: list[dict]
 
@@ -49,7 +52,8 @@ class Surgeon:
     """Prunes a trained network, without retraining it.
 
     Args:
-        model: trained; any module with Conv2d and Linear layers. Left as it is until `prune` is called.
+        model: trained, on the CPU, float32 or float64; any module with Conv2d and Linear layers. Left as it is until
+            `prune` is called.
         loader: batches (inputs, targets) of *training* data, augmented as in training; read until there are enough.
         likelihood: what the outputs mean: ``softmax`` (targets int64), ``gaussian`` or ``bernoulli``, or an object
             like those in `fishbone.curvature.likelihoods`.
@@ -57,12 +61,12 @@ class Surgeon:
         images: inputs to read, for curvature and batch norms.
         validation: inputs and targets that choose the damping; None takes a quarter of ``images`` for it, which are
             then held out of the curvature (but were trained on).
-        names: weights to prune; by default as `fishbone.curvature.layout.prunable` says.
+        names: weights to prune, such as ``layer1.conv2.weight``; see `fishbone.curvature.layout.prunable`.
         learning: how FishLeg learns; as it comes it stays at its closed form, which learning hardly improves.
         seed: of all random draws.
 
     Raises:
-        ValueError: tied weights, nothing to prune, an unknown method or likelihood, or too few inputs.
+        ValueError: names what cannot be pruned or what argument is wrong.
     """
 
     def __init__(
@@ -79,13 +83,17 @@ class Surgeon:
         seed: int = 0,
     ):
         for what, name, known in (("method", method, METHODS), ("likelihood", likelihood, LIKELIHOODS)):
-            if isinstance(name, str) and name not in known:
-                raise ValueError(f"unknown {what} {name!r}: give one of {', '.join(known)}")
+            if isinstance(name, str):
+                _known(what, name, known)
         self.model, self.method = model, METHODS[method]
         self.likelihood = LIKELIHOODS[likelihood] if isinstance(likelihood, str) else likelihood
-        self.layout = Layout.of(model, prunable(model) if names is None else tuple(names))
+        self.layout = Layout.of(model, prunable(model, names))
+        _check_tensors(model)
         inputs, targets = _collect(loader, images)
         held = 0 if validation is not None else len(inputs) // 4
+        if validation is not None and not len(validation[0]) == len(validation[1]) > 0:
+            sizes = " and ".join(str(len(part)) for part in validation)
+            raise ValueError(f"validation should be as many inputs as targets, at least one, not {sizes}")
         self.validation = (inputs[:held], targets[:held]) if validation is None else validation
         self.inputs = inputs[held:]
         if learning.held_out >= len(self.inputs):
@@ -94,7 +102,7 @@ class Surgeon:
         self.estimators = estimators(self.method, gradients, block=64, learning=learning, seed=seed)
         self.identity = {
             "method": method, "seed": seed, "learning": vars(learning), "likelihood": repr(self.likelihood),
-            "names": self.layout.names, "data": _digest([self.inputs, *self.validation]),
+            "names": self.layout.names, "data": _digest([self.inputs, targets[held:], *self.validation]),
         }  # fmt: skip
 
     def prune(
@@ -117,16 +125,30 @@ class Surgeon:
             schedule: ``geometric`` density or ``cubic`` sparsity.
             pattern: ``unstructured``, ``block-SIZE``, ``N:M`` or ``channels``.
             scope: rank over all layers, or the same sparsity in each ``layer``.
-            gammas: dampings to try on the validation inputs; the one with the least loss is taken.
+            gammas: dampings to try on the validation inputs; the one with the least loss is taken. One alone is taken
+                as it is.
             solver: of the joint compensation.
             checkpoint: file to keep progress in and to resume from.
             report: called with a row after each step.
 
         Raises:
-            ValueError: the sparsity is out of (0, 1), or the pattern cannot have it.
+            ValueError: names what is wrong: an argument; more zeros in the network than asked for; a pattern that
+                cannot have this sparsity; or no damping led to a finite loss, and the model is as it was.
         """
         if not 0 < sparsity < 1:
             raise ValueError(f"sparsity should lie between 0 and 1, not {sparsity}")
+        _known("schedule", schedule, SCHEDULES)
+        _known("scope", scope, SCOPES)
+        if steps < 1:
+            raise ValueError(f"steps should be at least 1, not {steps}")
+        if not gammas or not all(gamma > 0 for gamma in gammas):
+            raise ValueError(f"gammas should be dampings above 0, at least one, not {gammas}")
+        if checkpoint and " at 0x" in self.identity["likelihood"]:
+            kind = type(self.likelihood).__name__
+            raise ValueError(f"to resume, {kind} needs a __repr__ that tells its parameters: make it a dataclass")
+        zeros = (self.layout.read(self.model) == 0).double().mean().item()
+        if zeros > sparsity:
+            raise ValueError(f"sparsity {sparsity} is below the {zeros:.4f} that the network has already")
         surgery = Surgery(
             self.method.ranking,
             self.method.compensation,
@@ -136,7 +158,7 @@ class Surgeon:
             scope,
         )
         check(self.layout, surgery.pattern, sparsity)
-        path = {"geometric": geometric_steps, "cubic": cubic_steps}[schedule](sparsity, steps)
+        path = SCHEDULES[schedule](sparsity, steps)
 
         def operation(model: nn.Module, gamma: float, trial: bool = True) -> Operation:
             return Operation(model, self.layout, self.estimators(gamma, trial), surgery)
@@ -144,33 +166,48 @@ class Surgeon:
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}
         progress = Checkpoint(checkpoint, self.identity | work | network)
-        saved = progress.load()
-        losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
-        gamma = float(min(losses, key=losses.get))
-        final = operation(self.model, gamma, False)
-        judge = "validation_loss_without_recalibration", self._loss
-        history = follow(final, path, judge, progress, losses, report)
-        recalibrate_batch_norm(self.model, self.inputs.split(250))
+        with evaluating(self.model):
+            saved = progress.load()
+            losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
+            gamma = float(min(losses, key=losses.get)) if losses else float(gammas[0])
+            final = operation(self.model, gamma, False)
+            judge = "validation_loss_without_recalibration", self._loss
+            history = follow(final, path, judge, progress, losses, report)
+            recalibrate(self.model, self.inputs)
         progress.remove()
-        return Pruned(final.masks, gamma, losses, history)
+        return Pruned(final.masks, gamma if self.method.damped else None, losses, history)
 
     def _losses(self, gammas: Sequence[float], operation, path: list[float]) -> dict[str, float]:
-        if len(gammas) == 1:
-            return {str(gammas[0]): 0.0}
+        if len(gammas) == 1 or not self.method.damped:
+            return {}
         scores = score_dampings(
             self.model, gammas, operation, path, lambda model: -self._loss(recalibrated(model, self.inputs))
         )
+        if not math.isfinite(max(scores.values())):
+            raise ValueError(f"none of the dampings {', '.join(scores)} led to a finite loss: give greater ones")
         return {gamma: -score for gamma, score in scores.items()}
 
     @torch.no_grad()
     def _loss(self, model: nn.Module) -> float:
         """Mean loss on the validation inputs in eval mode."""
-        training = model.training
-        model.eval()
-        pairs = zip(*(part.split(250) for part in self.validation), strict=True)
-        total = sum(self.likelihood.loss(model(x).flatten(1), y).item() for x, y in pairs)
-        model.train(training)
+        with evaluating(model):
+            pairs = zip(*(part.split(250) for part in self.validation), strict=True)
+            total = sum(self.likelihood.loss(model(x).flatten(1), y).item() for x, y in pairs)
         return total / len(self.validation[0])
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}: give one of {', '.join(known)}")
+
+
+def _check_tensors(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.device.type != "cpu" or parameter.dtype not in (torch.float32, torch.float64):
+            found = f"{parameter.dtype} on {parameter.device}"
+            raise ValueError(
+                f"{name} is {found}: move the network to the CPU as float32, for example with .cpu().float()"
+            )
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:
@@ -189,6 +226,7 @@ def _collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[Tens
         count += len(x)
         if count >= images:
             break
-    if count < 8:
-        raise ValueError(f"the loader gave {count} inputs; at least 8 are needed, better 1000")
+    if min(count, images) < LEAST:
+        text = f"images is {images} and the loader gave {count} inputs"
+        raise ValueError(f"{text}; at least {LEAST} are needed, better 1000")
     return torch.cat(inputs)[:images], torch.cat(targets)[:images]

@@ -133,17 +133,16 @@ class Plan(Params):
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="With --model-file: fraction of the prunable weights to remove.",
 )
+@click.option("--pattern", help="With --model-file: unstructured (if not given), block-4, 2:4 or channels.")
+@click.option("--padding", type=int, help="With --model-file: crops as in training, in pixels; 0 if not given.")
 @click.option(
-    "--pattern", default="unstructured", show_default=True, help="With --model-file: or block-4, 2:4, channels."
+    "--flip", is_flag=True, default=None, help="With --model-file: the network was trained on mirrored images too."
 )
-@click.option("--padding", default=0, show_default=True, help="With --model-file: crops as in training, in pixels.")
-@click.option("--flip", is_flag=True, help="With --model-file: the network was trained on mirrored images too.")
 @click.option(
     "--temperature",
     type=click.FloatRange(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="With --model-file: of the softmax in the Fisher matrix; about 30 for a network that fits its training data.",
+    help="With --model-file: of the softmax in the Fisher matrix; about 30 for a network that fits its training data,"
+    " 1 if not given.",
 )
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set the network was trained on.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the curvature images and directions.")
@@ -161,10 +160,10 @@ def command(
     model_file: str | None,
     weights: Path | None,
     sparsity: float | None,
-    pattern: str,
-    padding: int,
-    flip: bool,
-    temperature: float,
+    pattern: str | None,
+    padding: int | None,
+    flip: bool | None,
+    temperature: float | None,
     data: Path,
     seed: int,
     params: Params | None,
@@ -172,18 +171,20 @@ def command(
     out: Path,
 ) -> None:
     """Prune all inner convolutions and linear layers of a trained network."""
+    options = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
     if model_file:
         _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
         _unused("--model-file", **{"--model": model, "--params": params})
         from fishbone.pruning.foreign import prune_file
 
-        options = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
+        options = {name: value for name, value in options.items() if value is not None}
         options |= {"seed": seed, "checkpoint": checkpoint}
         metrics = prune_file(model_file, weights, data, method, sparsity, out, report=_print, **options)
         click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
     else:
         _needed("a network made by `fishbone train`", **{"--model": model, "--params": params})
-        _unused("--model", **{"--weights": weights, "--sparsity": sparsity})
+        others = {f"--{name}": value for name, value in options.items()}
+        _unused("--model", **{"--weights": weights, "--sparsity": sparsity} | others)
         _prune(method, model, data, seed, params, checkpoint, out)
 
 
@@ -219,13 +220,12 @@ def _prune(
     torch.set_num_threads(params.threads)
     dataset = load_dataset(data)
     network, description = load_model(model)
-    _check(params, dataset, description, data)
+    recipe = (METHODS | VARIANTS)[method]
+    _check(params, recipe.share, dataset, description, data)
     parent = sha256(model)
     work = {"method": method, "params": params.model_dump(), "data": dataset.digest, "model": parent, "seed": seed}
     progress = Checkpoint(checkpoint, work)
     images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed)
-    recipe = (METHODS | VARIANTS)[method]
-    damped = recipe.estimator != "isotropic"
     gradients, operation = _operations(recipe, params, network, *images(params.curvature_images, "curvature"), seed)
     recalibrate = functools.partial(recalibrated, inputs=images(params.recalibration_images, "recalibration")[0])
 
@@ -248,7 +248,7 @@ def _prune(
             return judge(recalibrate(pruned))
 
     def tune() -> dict[str, float]:
-        gammas = params.gammas if damped else []
+        gammas = params.gammas if recipe.damped else []
         trial = functools.partial(operation, trial=True)
         return score_dampings(network, gammas, trial, params.tuning_sparsities, judge_recalibrated)
 
@@ -272,7 +272,7 @@ def _prune(
         begun = time.perf_counter()
         scores = saved[1]["notes"] if saved else tune()
         tuned = time.perf_counter()
-        chosen = {"gamma": float(max(scores, key=scores.get))} if damped else {}
+        chosen = {"gamma": float(max(scores, key=scores.get))} if recipe.damped else {}
         final = operation(network, **chosen)
         metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
         metrics["dense_test_accuracy"] = accuracy(network, "test")
@@ -290,12 +290,12 @@ def _prune(
         state, _ = read_tensors(copy_of(sparsity))
         mask = state.pop(MASK)
         network.load_state_dict(state)
-        whole = recalibrate(network)
-        _write(out, sparsity, whole, final.layout.tensors(mask), description | {"parent": parent})
+        recalibrated_network = recalibrate(network)
+        _write(out, sparsity, recalibrated_network, final.layout.tensors(mask), description | {"parent": parent})
         metrics |= _counts(sparsity, network, mask) | {
-            f"test_accuracy/{sparsity}": accuracy(whole, "test"),
+            f"test_accuracy/{sparsity}": accuracy(recalibrated_network, "test"),
             f"test_accuracy_without_recalibration/{sparsity}": accuracy(network, "test"),
-            f"validation_accuracy/{sparsity}": accuracy(whole, "validation"),
+            f"validation_accuracy/{sparsity}": accuracy(recalibrated_network, "validation"),
         }
     metrics |= {key: value for key, value in history[0].items() if key.startswith("auxiliary_loss")}
     write_history(out / "history.csv", history)
@@ -350,7 +350,7 @@ def _retraining(method, params: Params, dataset, seed: int):
     return train_on
 
 
-def _check(params: Params, dataset, description: dict, file: Path) -> None:
+def _check(params: Params, share: float, dataset, description: dict, file: Path) -> None:
     from fishbone.errors import InputError
 
     if description["data"]["sha256"] != dataset.digest:
@@ -365,7 +365,7 @@ def _check(params: Params, dataset, description: dict, file: Path) -> None:
         ("curvature_images", params.curvature_images, len(dataset.train)),
         ("recalibration_images", params.recalibration_images, len(dataset.train)),
         ("judging_images", params.judging_images, len(dataset.validation)),
-        ("fls.held_out", params.fls.held_out, params.curvature_images - 1),
+        ("fls.held_out", params.fls.held_out, int((round(share * params.curvature_images) - 1) / share)),
     ):
         if value > most:
             raise InputError("more images than there are", field=field, value=value, remedy=f"Give at most {most}.")
