@@ -173,7 +173,7 @@ def _rounded(kept: Sequence[Tensor], scores: Sequence[Tensor]) -> list[Tensor]:
         for own, size in zip(kept, sizes, strict=True)
     ]
     lost = [size - count for size, count in zip(sizes, counts, strict=True)]
-    more = max(0, round(sum(lost) / ROUND_TO))
+    more = max(0, (sum(lost) + ROUND_TO // 2) // ROUND_TO)  # in a tie rather more channels
     for block in sorted(range(len(lost)), key=lambda block: -lost[block])[:more]:
         counts[block] = min(len(kept[block]), counts[block] + ROUND_TO) if lost[block] > 0 else counts[block]
     return [_best(own, score, count) for own, score, count in zip(kept, scores, counts, strict=True)]
