@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import get_args
 
 import matplotlib as mpl
 import pytest
@@ -7,8 +8,9 @@ from report import small_study
 
 from fishbone.report.bench_figure import pareto
 from fishbone.report.figures import FIGURES
-from fishbone.report.palette import KNOWN
+from fishbone.report.palette import KNOWN, label
 from fishbone.report.study import read_study
+from fishbone.stages.prune import Method
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,20 @@ def test_one_seed_two_data_sets_and_unknown_methods_are_drawn(tmp_path):
     ]
     FIGURES["prune"](read_study(files, {}), tmp_path / "prune.svg")
     assert {"a", "b", "mine", "FLS", "90 %"} <= set(texts((tmp_path / "prune.svg").read_text(encoding="utf-8")))
+
+
+def test_variants_and_gradual_pruning_have_panels_of_their_own_and_room_for_their_names(tmp_path):
+    names = get_args(Method)
+    files = [
+        small_study.prune(tmp_path / "s", name, seed, {"0.5": 0.9, "0.9": 0.8}) for name in names for seed in (0, 1)
+    ]
+    FIGURES["prune"](read_study(files, {}), tmp_path / "prune.svg")
+    svg = (tmp_path / "prune.svg").read_text(encoding="utf-8")
+    found = texts(svg)
+    assert {"digits", "digits: variants", "digits: with training between the steps"} <= set(found)
+    assert {label(name) for name in names} <= set(found)
+    height = float(re.search(r'height="([\d.]+)pt"', svg)[1])
+    assert height > 72 * (3 * 2.7 + 0.2 * len(names) / 2)
 
 
 def test_a_device_that_failed_has_panels_that_say_so(tmp_path):

@@ -22,7 +22,8 @@ from fishbone.files import write_text
 from fishbone.report.intervals import band
 from fishbone.report.palette import BLACK, GREY, Style
 
-WIDTH, PANEL, MARGIN = 4.8, 2.7, 0.5  # inches
+WIDTH, PANEL, MARGIN = 4.8, 2.7, 0.5  # inches; the margin has room for two rows of the legend
+ROW = 0.2  # of the legend
 LOOK = {
     "font.size": 11,
     "axes.titlesize": 11,
@@ -69,7 +70,9 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2 if len(handles) > 3 else 3)
+        columns = 2 if len(handles) > 3 else 3
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
+        figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-len(handles) // columns) - 2))
 
 
 def draw_seeds(axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], style: Style, name: str, markers=False) -> None:

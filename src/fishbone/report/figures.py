@@ -1,6 +1,6 @@
 """One figure a stage: what changes over steps or sparsities, a panel for each data set and quantity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from fishbone.report.bench_figure import draw_bench
 from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
 from fishbone.report.palette import BLACK, GREY, Style, label, styles
-from fishbone.report.papers.fls import accuracies
+from fishbone.report.papers.fls import accuracies, is_variant
 from fishbone.report.study import Result, Study
 
 TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
@@ -33,20 +33,36 @@ def draw_train(study: Study, path: Path) -> None:
 
 def draw_prune(study: Study, path: Path) -> None:
     """Test accuracy by sparsity; the axis is the logarithm of the share of weights that remain."""
-    datasets, look = study.datasets("prune"), styles(study.names("prune"))
-    with stacked(len(datasets)) as (figure, panels):
-        for axes, dataset in zip(panels, datasets, strict=True):
+    look = styles(study.names("prune"))
+    places = [
+        (dataset, *group) for dataset in study.datasets("prune") for group in _groups(study.names("prune", dataset))
+    ]
+    with stacked(len(places)) as (figure, panels):
+        for axes, (dataset, what, methods) in zip(panels, places, strict=True):
             curves = [
                 curve
-                for method in study.names("prune", dataset)
+                for method in methods
                 for curve in _draw_method(axes, study.of("prune", dataset, method), look[method], label(method))
             ]
             dense = [run.content["dense_test_accuracy"] for run in study.of("prune", dataset)]
             axes.axhline(100 * np.mean(dense), color=BLACK, linestyle="--", linewidth=1, label="dense")
-            _finish(axes, dataset, "sparsity", "test accuracy (%)", [*curves, 100 * np.array(dense)])
+            _finish(axes, f"{dataset}{what}", "sparsity", "test accuracy (%)", [*curves, 100 * np.array(dense)])
             _sparsity_ticks(axes, study.of("prune", dataset))
         legend(figure, panels)
         save_svg(figure, path)
+
+
+def _groups(methods: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """(addition to the title, methods) of each panel: too many curves in one cannot be told apart."""
+    gradual = [name for name in methods if name.endswith("-gradual")]
+    variants = [name for name in methods if name not in gradual and is_variant(name)]
+    plain = [name for name in methods if name not in [*gradual, *variants]]
+    if plain:
+        yield "", plain
+    if variants:
+        yield ": variants", [name for name in plain if name in ("fls", "obs")] + variants
+    if gradual:
+        yield ": with training between the steps", gradual
 
 
 def _draw_method(axes: Axes, runs: list[Result], style: Style, name: str) -> list[np.ndarray]:

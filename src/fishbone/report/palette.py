@@ -24,9 +24,15 @@ KNOWN = {
     "fls": Style(VERMILLION, "o"),
     "obs": Style(BLUE, "^"),
     "chita": Style(SKY, "s"),
-    "ekfac": Style(ORANGE, "D"),
+    "ekfac": Style(ORANGE, "s"),
+    "kfac": Style(ORANGE, "D"),
     "mfac": Style(PURPLE, "s"),
+    "obs-independent": Style(BLUE, "<"),
+    "obd": Style(GREY, "X"),
     "magnitude": Style(GREEN, "v"),
+    "fls-gradual": Style(VERMILLION, ">"),
+    "obs-gradual": Style(BLUE, ">"),
+    "magnitude-gradual": Style(GREEN, ">"),
     "hovefl-12-6": Style(ORANGE, "o"),
     "hovefl-6-12": Style(SKY, "^"),
     "fsl_gan": Style(PURPLE, "o"),
@@ -74,7 +80,8 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
     """Method → style, for all methods of a study at once."""
     methods = sorted(set(methods))
     taken = {KNOWN[method].colour for method in methods if method in KNOWN}
-    spare = cycle(sorted(SPARE, key=lambda style: style.colour in taken))
+    free = [style for style in SPARE if style not in KNOWN.values()]
+    spare = cycle(sorted(free, key=lambda style: style.colour in taken))
     return {method: KNOWN.get(method) or next(spare) for method in methods}
 
 

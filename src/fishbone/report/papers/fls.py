@@ -195,12 +195,13 @@ def _comparable(baseline: str, comparable: float) -> Test:
 
 
 def _baselines(study: Study) -> list[str]:
-    """Every other method of the study that is no variant of FLS, as the paper's second baseline is not known.
+    """Every other method of the study, as the paper's second baseline is not known."""
+    return [name for name in study.names("prune") if name != "fls" and not is_variant(name)] or ["obs"]
 
-    Methods that see fewer images or that train between the steps are not on FLS's terms and are left out.
-    """
-    found = [name for name in study.names("prune") if name != "fls" and not name.startswith("fls-")]
-    return [name for name in found if not name.endswith(("-tenth", "-gradual"))] or ["obs"]
+
+def is_variant(method: str) -> bool:
+    """Whether it is FLS with something changed, or not on FLS's terms: other images or curvature, or training."""
+    return method.startswith("fls-") or method.endswith(("-tenth", "-gradual", "-untempered"))
 
 
 def _apply(test: Test, study: Study) -> Iterator[Claim]:
