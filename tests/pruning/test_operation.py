@@ -53,7 +53,9 @@ def operation(network, images, method, every=2, gamma=1e-3, scale=1.0, learning=
     return Operation(model, layout, estimator, Surgery(recipe.ranking, recipe.compensation, every, SOLVER))
 
 
-EVERY_METHOD = pytest.mark.parametrize("method", [*METHODS, "fls-three-way", "fls-assimilated", "fls-renewed"])
+EVERY_METHOD = pytest.mark.parametrize(
+    "method", [*METHODS, "obs-anchored", "fls-three-way", "fls-assimilated", "fls-renewed"]
+)
 
 
 @EVERY_METHOD

@@ -78,6 +78,7 @@ VARIANTS = {
     "fls-plain-loss": _fls(precondition=False),
     "fls-independent": _fls("independent"),
     "fls-joint": _fls("joint"),
+    "obs-anchored": Method("blocks", "saliency", "anchored", ONCE),  # differs from fls in curvature only
     # Q brought up to date before every step: learnt on with a mask, as FLS; learnt on without; or estimated again
     "fls-assimilated": _fls(refine_every=1, weights="active"),
     "fls-assimilated-all": _fls(refine_every=1),

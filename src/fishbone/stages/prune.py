@@ -15,10 +15,10 @@ from pydantic import AfterValidator, Field
 from fishbone.parameters import Block
 
 Method = Literal[
-    "magnitude", "obd", "obs", "obs-independent", "chita", "mfac", "kfac", "ekfac", "fls", "fls-start", "fls-outer",
-    "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent",
-    "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed", "fls-tenth", "obs-tenth",
-    "fls-untempered", "obs-untempered",
+    "magnitude", "obd", "obs", "obs-independent", "obs-anchored", "chita", "mfac", "kfac", "ekfac", "fls",
+    "fls-start", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows",
+    "fls-plain-loss", "fls-independent", "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
+    "fls-tenth", "obs-tenth", "fls-untempered", "obs-untempered",
     "magnitude-gradual", "obs-gradual", "fls-gradual",
 ]  # fmt: skip
 MASK = "mask"  # beside the network's own tensors, in the copies kept on the way
