@@ -36,7 +36,7 @@ from fishbone.report.intervals import interval
 from fishbone.seeding import torch_generator
 
 NAMES = ("obd", "obs", "mfac", "kfac", "fls-start", "fls")
-RECIPE = Recipe(30, 64, 0.1, 0.3, 0.9, 5e-4, 0, False, "fp32", "cpu")
+RECIPE = Recipe(30, 64, 0.1, 0.3, 0.9, 5e-4, 0, False, 0, 8, "fp32", "cpu")
 GAMMAS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 Split = tuple[Tensor, Tensor]
 

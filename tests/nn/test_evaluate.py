@@ -33,6 +33,14 @@ def test_recalibration_gives_the_mean_of_batch_statistics_and_touches_nothing_el
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), weights, strict=True))
 
 
+def test_a_frozen_batch_norm_of_a_training_network_stays_frozen():
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 3, 1), nn.Flatten()).train()
+    model[0].eval()
+    evaluate(model, torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 2, 0]))
+    recalibrate_batch_norm(model, [torch.randn(4, 2, 1, 1)])
+    assert [module.training for module in model] == [False, True, True]
+
+
 def test_crop_shifts_by_at_most_the_padding_and_keeps_the_shape():
     image = torch.zeros(64, 1, 9, 9)
     image[:, :, 4, 4] = 1

@@ -12,7 +12,8 @@ from fishbone.stages.train import Params
 
 PARAMS = {
     "depth": 8, "width": 4, "epochs": 4, "batch": 32, "learning_rate": 0.2, "warmup": 0.3, "momentum": 0.9,
-    "weight_decay": 0.0005, "padding": 0, "flip": True, "precision": "auto", "device": "cpu", "threads": 1,
+    "weight_decay": 0.0005, "padding": 0, "flip": True, "early_epochs": 2, "early_size": 12, "precision": "auto",
+    "device": "cpu", "threads": 1,
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Likelihood, Softmax
+from fishbone.nn.evaluate import evaluating
 from fishbone.seeding import torch_generator
 
 Kind = Literal["exact", "signs", "labels"]
@@ -142,18 +143,6 @@ class Remembered:
         if self.weights is None:
             self.weights, self.first = weights, self.compute(model)
         return self.first if weights == self.weights else self.compute(model)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """In eval mode meanwhile; afterwards every module is in the mode that it was in."""
-    before = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training
 
 
 @contextmanager

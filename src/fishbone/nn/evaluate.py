@@ -1,6 +1,7 @@
 """Loss and accuracy on held arrays, and the recalibration of batch-norm statistics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +11,13 @@ from torch.nn import functional as F
 @torch.no_grad()
 def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 128) -> dict[str, float]:
     """``{"loss": mean cross-entropy in nats, "accuracy": fraction in [0, 1]}`` in eval mode, float32."""
-    training = model.training
-    model.eval()
     loss = correct = 0.0
-    for start in range(0, len(labels), batch):
-        logits = model(_channels_last(inputs[start : start + batch])).float()
-        target = labels[start : start + batch]
-        loss += F.cross_entropy(logits, target, reduction="sum").double().item()
-        correct += (logits.argmax(1) == target).sum().item()
-    model.train(training)
+    with evaluating(model):
+        for start in range(0, len(labels), batch):
+            logits = model(_channels_last(inputs[start : start + batch])).float()
+            target = labels[start : start + batch]
+            loss += F.cross_entropy(logits, target, reduction="sum").double().item()
+            correct += (logits.argmax(1) == target).sum().item()
     return {"loss": loss / len(labels), "accuracy": correct / len(labels)}
 
 
@@ -32,18 +31,28 @@ def recalibrate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
-    training = model.training
     momenta = [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    for batch in batches:
-        model(_channels_last(batch))
+    with evaluating(model):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        for batch in batches:
+            model(_channels_last(batch))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    model.train(training)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In eval mode meanwhile; afterwards every module is in the mode that it was in."""
+    before = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
 
 
 def _channels_last(inputs: Tensor) -> Tensor:

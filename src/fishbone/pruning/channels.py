@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fishbone.curvature.gradients import Gradients, evaluating
+from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Softmax
-from fishbone.nn.evaluate import evaluate
+from fishbone.nn.evaluate import evaluate, evaluating
 from fishbone.nn.resnet import BasicBlock
 from fishbone.pruning.compensation import compensate
 from fishbone.pruning.images import recalibrated

@@ -10,11 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fishbone.curvature.gradients import Gradients, evaluating
+from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import Learning
 from fishbone.curvature.likelihoods import LIKELIHOODS, Likelihood
 from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.evaluate import evaluating
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.images import recalibrate, recalibrated
 from fishbone.pruning.masks import cubic_steps, geometric_steps
@@ -166,14 +167,13 @@ class Surgeon:
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}
         progress = Checkpoint(checkpoint, self.identity | work | network)
-        with evaluating(self.model):
-            saved = progress.load()
-            losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
-            gamma = float(min(losses, key=losses.get)) if losses else float(gammas[0])
-            final = operation(self.model, gamma, False)
-            judge = "validation_loss_without_recalibration", self._loss
-            history = follow(final, path, judge, progress, losses, report)
-            recalibrate(self.model, self.inputs)
+        saved = progress.load()
+        losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
+        gamma = float(min(losses, key=losses.get)) if losses else float(gammas[0])
+        final = operation(self.model, gamma, False)
+        judge = "validation_loss_without_recalibration", self._loss
+        history = follow(final, path, judge, progress, losses, report)
+        recalibrate(self.model, self.inputs)
         progress.remove()
         return Pruned(final.masks, gamma if self.method.damped else None, losses, history)
 

@@ -341,7 +341,8 @@ def _retraining(method, params: Params, dataset, seed: int):
     if not method.retrained:
         return lambda operation, step: None
     chosen = params.retraining.model_dump(exclude={"steps_per_halving"})
-    recipe = Recipe(**chosen, padding=params.padding, flip=params.flip)
+    whole_images = {"early_epochs": 0, "early_size": dataset.shape[-1]}
+    recipe = Recipe(**chosen, **whole_images, padding=params.padding, flip=params.flip)
     splits = dataset.split("train"), dataset.split("validation")
 
     def train_on(operation, step: int) -> None:
