@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from fishbone.curvature.drift import Drift
 from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import Learning
+from fishbone.curvature.likelihoods import Gaussian
 from fishbone.nn.resnet import ResNet
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.methods import METHODS, VARIANTS, estimators
@@ -36,8 +38,8 @@ class Scaled(Gradients):
 
     scale = 1.0
 
-    def _batch(self, model, images):
-        layers = super()._batch(model, images)
+    def _batch(self, model, images, dense=None):
+        layers = super()._batch(model, images, dense)
         for layer in layers:
             layer.deltas = [self.scale**0.5 * delta for delta in layer.deltas]
         return layers
@@ -50,7 +52,8 @@ def operation(network, images, method, every=2, gamma=1e-3, scale=1.0, learning=
     gradients = Scaled(layout, images[0], "labels" if recipe.estimator == "blocks" else "exact", targets=images[1])
     gradients.scale = scale
     estimator = estimators(recipe, gradients, block=16, learning=learning, seed=0)(gamma, False)
-    return Operation(model, layout, estimator, Surgery(recipe.ranking, recipe.compensation, every, SOLVER))
+    drift = Drift(gradients, model) if recipe.first_order else None
+    return Operation(model, layout, estimator, Surgery(recipe.ranking, recipe.compensation, every, SOLVER), drift)
 
 
 EVERY_METHOD = pytest.mark.parametrize(
@@ -151,6 +154,45 @@ def test_a_restored_surgeon_goes_on_to_the_same_bits(network, images, method):
     assert logs[0] == logs[1]
     assert torch.equal(whole.mask, resumed.mask)
     assert torch.equal(whole.layout.read(whole.model), resumed.layout.read(resumed.model))
+
+
+class Linear(nn.Module):
+    """Outputs linear in the prunable weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.only = nn.Linear(12, 4, bias=False)
+
+    def forward(self, x):
+        return self.only(x)
+
+
+def test_where_the_model_is_exact_the_first_order_term_changes_nothing():
+    torch.manual_seed(0)
+    model, inputs = Linear().double(), torch.randn(200, 12, dtype=torch.float64) @ torch.randn(12, 12).double()
+    layout = Layout.of(model, ("only.weight",))
+    gradients = Gradients(layout, inputs, "exact", Gaussian())
+    ends = []
+    for drift in (None, Drift(gradients, model)):
+        own = copy.deepcopy(model)
+        estimator = estimators(METHODS["ekfac"], gradients, block=16, learning=LEARNING, seed=0)(1e-9, False)
+        made = Operation(own, layout, estimator, Surgery("saliency", "anchored", 10, Solver(500, 1e-12)), drift)
+        for sparsity in (0.2, 0.4, 0.6):
+            made.prune(sparsity)
+        ends.append(layout.read(own))
+    torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("method", "other"), [("fls-first-order", "fls-start"), ("obs-first-order", "obs")])
+def test_the_first_order_term_brings_outputs_back_towards_those_of_the_dense_network(network, images, method, other):
+    divergence = {}
+    for name in (method, other):
+        made = operation(network, images, name, every=1 if name.startswith("obs") else 10)
+        for sparsity in (0.2, 0.4, 0.6, 0.7):
+            made.prune(sparsity)
+        now, then = (model(images[0]).log_softmax(1) for model in (made.model, network))
+        divergence[name] = (then.exp() * (then - now)).sum(1).mean().item()
+    assert divergence[method] < 0.8 * divergence[other]
 
 
 def test_permuting_channels_permutes_the_mask(network, images):

@@ -21,6 +21,9 @@ class Likelihood(Protocol):
     def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Gradient of -log p(targets | outputs) with respect to the outputs, (B, C)."""
 
+    def divergence(self, outputs: Tensor, dense: Tensor) -> Tensor:
+        """KL(p(y | dense) || p(y | outputs)) in nats, summed over the batch; its Hessian at ``dense`` is H."""
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """-log p(targets | outputs) in nats but for a constant, summed over the batch."""
 
@@ -32,7 +35,8 @@ class Softmax:
     Attributes:
         temperature: H takes p = softmax(logits / temperature). 1 is the Fisher matrix. Where a network is sure of all
             its training images H vanishes but on a few of them, and F forgets what holds the others in place; a higher
-            temperature lets all count, towards one weight for every logit. The loss and its gradient stay as they are.
+            temperature lets all count, towards one weight for every logit. The loss and its gradient stay as they are;
+            the divergence is the square of the temperature times that at this temperature.
     """
 
     temperature: float = 1.0
@@ -44,6 +48,10 @@ class Softmax:
 
     def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.softmax(1) - F.one_hot(targets, outputs.shape[1])
+
+    def divergence(self, outputs: Tensor, dense: Tensor) -> Tensor:
+        now, then = ((z / self.temperature).log_softmax(1) for z in (outputs, dense))
+        return self.temperature**2 * F.kl_div(now, then, reduction="sum", log_target=True)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets, reduction="sum")
@@ -61,6 +69,9 @@ class Gaussian:
     def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets.reshape(outputs.shape)) / self.variance
 
+    def divergence(self, outputs: Tensor, dense: Tensor) -> Tensor:
+        return self.loss(outputs, dense)
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return 0.5 * (self.residual(outputs, targets) ** 2).sum() * self.variance
 
@@ -75,6 +86,10 @@ class Bernoulli:
 
     def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.sigmoid() - targets.reshape(outputs.shape)
+
+    def divergence(self, outputs: Tensor, dense: Tensor) -> Tensor:
+        p = dense.sigmoid()
+        return self.loss(outputs, p) - self.loss(dense, p)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(outputs, targets.reshape(outputs.shape), reduction="sum")

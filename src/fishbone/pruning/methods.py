@@ -34,6 +34,7 @@ class Method:
     share: of the curvature images that the method looks at.
     retrained: the weights that are left are trained after every step.
     tempered: the Fisher matrix is taken at the study's temperature, not at 1.
+    first_order: every step has a first-order term, see `fishbone.pruning.operation`.
     """
 
     estimator: Literal["isotropic", "diagonal", "blocks", "mfac", "kfac", "ekfac", "fishleg"]
@@ -44,6 +45,7 @@ class Method:
     share: float = 1.0
     retrained: bool = False
     tempered: bool = True
+    first_order: bool = False
 
     @property
     def damped(self) -> bool:
@@ -65,6 +67,9 @@ METHODS = {
     "kfac": Method("kfac", "saliency", "anchored", ONCE),
     "ekfac": Method("ekfac", "saliency", "anchored", ONCE),
     "fls": _fls(),
+    # a step back towards the dense network's outputs before every removal
+    "fls-first-order": dataclasses.replace(_fls(first_steps=0), first_order=True),
+    "obs-first-order": Method("blocks", "saliency", "anchored", 1, first_order=True),
 }
 VARIANTS = {
     # what each part of fls is worth
@@ -78,6 +83,9 @@ VARIANTS = {
     "fls-plain-loss": _fls(precondition=False),
     "fls-independent": _fls("independent"),
     "fls-joint": _fls("joint"),
+    "fls-first-order-renewed": dataclasses.replace(
+        _fls(refine_every=1, renew=True, first_steps=0, later_steps=0), first_order=True
+    ),
     "obs-anchored": Method("blocks", "saliency", "anchored", ONCE),  # differs from fls in curvature only
     # Q brought up to date before every step: learnt on with a mask, as FLS; learnt on without; or estimated again
     "fls-assimilated": _fls(refine_every=1, weights="active"),

@@ -5,6 +5,13 @@ all weights that are gone, starting from the anchor: with Q of the whole network
 (F_RR + gamma)^-1 = Q_RR - Q_RP Q_PP^-1 Q_PR that plain re-use of Q_RR would miss.
 Weights outside the estimator's support are already out of its Q and stay out of the solve. The ranking takes diag Q as
 it stands: without the down-date, unless the estimator is refined before every step.
+
+The quadratic model is wrong far from the anchor. With a *first-order term* every step ends by moving anchor and weights
+by -a Q g, where g is the gradient of the divergence from the dense network's outputs at the weights as they are: a
+natural gradient step of the active weights, which takes back what the model got wrong and does nothing where it is
+right. As Q leaves out the curvature between layers, the step size a is first the exact minimiser along the step
+(Martens & Grosse, arXiv 1503.05671, §6.4), at most 1, and then halved until the divergence falls. No label is looked
+at.
 """
 
 import functools
@@ -14,6 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fishbone.curvature.drift import Drift
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.protocol import Estimator
 from fishbone.pruning.compensation import Compensation, Solver, compensate, independent
@@ -52,10 +60,19 @@ class Operation:
         layout: the weights that may go.
         estimator: the inverse Fisher matrix.
         surgery: what to do with it.
+        drift: from the dense network, of the first-order term; None leaves that out.
     """
 
-    def __init__(self, model: nn.Module, layout: Layout, estimator: Estimator, surgery: Surgery):
+    def __init__(
+        self,
+        model: nn.Module,
+        layout: Layout,
+        estimator: Estimator,
+        surgery: Surgery,
+        drift: Drift | None = None,
+    ):
         self.model, self.layout, self.estimator, self.surgery = model, layout, estimator, surgery
+        self.drift = drift
         self.steps = 0
         self.mask = torch.ones(layout.size, dtype=torch.bool)
         self.anchor = layout.read(model)
@@ -71,7 +88,31 @@ class Operation:
         change = self._compensate(before)
         self.layout.write(self.model, torch.where(self.mask, change.weights, 0))
         self.steps += 1
+        if self.drift is not None:
+            log["divergence"] = self._correct()
         return {"predicted_loss": change.loss, "residual": change.residual, **log}
+
+    def _correct(self, halvings: int = 10) -> float:
+        """Take the first-order term's step, unless no size of it is any good. Returns the divergence that is left."""
+        if self.mask.all():
+            return self.drift.divergence(self.model)
+        gradient = torch.where(self.mask, self.drift.gradient(self.model), 0)
+        parts = gradient.split(self.estimator.parts)
+        step = torch.cat([self.estimator.product(own, part) for part, own in enumerate(parts)])
+        removed = self.estimator.support & ~self.mask
+        step = torch.where(self.mask, compensate(self.estimator, step, removed, self.surgery.solver).weights, 0)
+        slope, curvature = (gradient @ step).item(), self.drift.curvature(self.model, step)
+        present, before = self.layout.read(self.model), self.drift.divergence(self.model)
+        size = slope / max(curvature, slope) if slope > 0 else 0.0
+        for _ in range(halvings if size else 0):
+            self.layout.write(self.model, present - size * step)
+            after = self.drift.divergence(self.model)
+            if after < before:
+                self.anchor = self.anchor - size * step
+                return after
+            size /= 2
+        self.layout.write(self.model, present)
+        return before
 
     def _scores(self) -> Tensor:
         present = self.layout.read(self.model)

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fishbone.curvature.drift import Drift
 from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import Learning
@@ -99,8 +100,8 @@ class Surgeon:
         self.inputs = inputs[held:]
         if learning.held_out >= len(self.inputs):
             raise ValueError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
-        gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
-        self.estimators = estimators(self.method, gradients, block=64, learning=learning, seed=seed)
+        self.gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
+        self.estimators = estimators(self.method, self.gradients, block=64, learning=learning, seed=seed)
         self.identity = {
             "method": method, "seed": seed, "learning": vars(learning), "likelihood": repr(self.likelihood),
             "names": self.layout.names, "data": _digest([self.inputs, targets[held:], *self.validation]),
@@ -161,8 +162,10 @@ class Surgeon:
         check(self.layout, surgery.pattern, sparsity)
         path = SCHEDULES[schedule](sparsity, steps)
 
+        drift = Drift(self.gradients, self.model) if self.method.first_order else None
+
         def operation(model: nn.Module, gamma: float, trial: bool = True) -> Operation:
-            return Operation(model, self.layout, self.estimators(gamma, trial), surgery)
+            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, drift)
 
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}

@@ -17,7 +17,8 @@ from fishbone.parameters import Block
 Method = Literal[
     "magnitude", "obd", "obs", "obs-independent", "obs-anchored", "chita", "mfac", "kfac", "ekfac", "fls",
     "fls-start", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows",
-    "fls-plain-loss", "fls-independent", "fls-joint", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
+    "fls-plain-loss", "fls-independent", "fls-joint", "fls-first-order", "fls-first-order-renewed",
+    "obs-first-order", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
     "fls-tenth", "obs-tenth", "fls-untempered", "obs-untempered",
     "magnitude-gradual", "obs-gradual", "fls-gradual",
 ]  # fmt: skip
@@ -307,6 +308,7 @@ def _prune(
 
 def _operations(recipe, params: Params, network, inputs, labels, seed: int):
     """(gradients, (network, damping) → operation); a trial keeps FishLeg's first curvature throughout."""
+    from fishbone.curvature.drift import Drift
     from fishbone.curvature.gradients import Gradients
     from fishbone.curvature.layout import Layout, prunable
     from fishbone.curvature.learning import Learning
@@ -321,13 +323,14 @@ def _operations(recipe, params: Params, network, inputs, labels, seed: int):
     gradients = Gradients(layout, inputs[:count], params.fisher, softmax, labels[:count], seed)
     fls = params.fls.model_dump()
     learning = Learning(**fls | {"held_out": round(recipe.share * fls["held_out"])})
+    drift = Drift(gradients, network) if recipe.first_order else None
     make = estimators(recipe, gradients, block=params.block, learning=learning, seed=seed)
     solver = Solver(params.solver_iterations, params.solver_tolerance)
 
     def operation(model, gamma: float = 0.0, trial: bool = False) -> Operation:
         every = ONCE if trial and recipe.estimator == "fishleg" else recipe.refine_every
         surgery = Surgery(recipe.ranking, recipe.compensation, every, solver, scope=params.scope)
-        return Operation(model, layout, make(gamma, trial), surgery)
+        return Operation(model, layout, make(gamma, trial), surgery, drift)
 
     return gradients, operation
 

@@ -200,8 +200,8 @@ def _baselines(study: Study) -> list[str]:
 
 
 def is_variant(method: str) -> bool:
-    """Whether it is FLS with something changed, or not on FLS's terms: other images or curvature, or training."""
-    return method.startswith("fls-") or method.endswith(("-tenth", "-gradual", "-untempered"))
+    """Whether it is FLS with something changed, or not on FLS's terms: other images or steps, or training."""
+    return method.startswith("fls-") or method.endswith(("-tenth", "-gradual", "-untempered", "-first-order"))
 
 
 def _apply(test: Test, study: Study) -> Iterator[Claim]:
