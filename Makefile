@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup reproduce test lint bench clean
+.PHONY: setup reproduce publish test lint bench clean
 
 setup: $(READY)
 	@echo "== ready: . .venv/bin/activate, then fishbone --help"
@@ -18,6 +18,12 @@ setup: $(READY)
 reproduce: $(READY)
 	@echo "== study '$(STUDY)' with profile '$(PROFILE)'"
 	@fishbone reproduce --study $(STUDY) --profile $(PROFILE)
+
+# Into a DVC remote that git keeps: metrics and small trained networks, no pruned ones and no images.
+publish: $(READY)
+	@echo "== small results of the study '$(STUDY)' into recorded/; commit them"
+	@find results/$(STUDY) -type f -size -1000000c \( -name '*.json' -o -name '*.csv' -o -path '*/train/*' \) \
+		| sort | xargs dvc push --remote recorded
 
 test: $(READY)
 	@echo "== tests (slow ones: .venv/bin/pytest -m slow)"

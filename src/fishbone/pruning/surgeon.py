@@ -165,7 +165,7 @@ class Surgeon:
         drift = Drift(self.gradients, self.model) if self.method.first_order else None
 
         def operation(model: nn.Module, gamma: float, trial: bool = True) -> Operation:
-            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, drift)
+            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, None if trial else drift)
 
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}

@@ -307,7 +307,7 @@ def _prune(
 
 
 def _operations(recipe, params: Params, network, inputs, labels, seed: int):
-    """(gradients, (network, damping) → operation); a trial keeps FishLeg's first curvature throughout."""
+    """(gradients, (network, damping) → operation); a trial keeps FishLeg's first curvature and does without drift."""
     from fishbone.curvature.drift import Drift
     from fishbone.curvature.gradients import Gradients
     from fishbone.curvature.layout import Layout, prunable
@@ -330,7 +330,7 @@ def _operations(recipe, params: Params, network, inputs, labels, seed: int):
     def operation(model, gamma: float = 0.0, trial: bool = False) -> Operation:
         every = ONCE if trial and recipe.estimator == "fishleg" else recipe.refine_every
         surgery = Surgery(recipe.ranking, recipe.compensation, every, solver, scope=params.scope)
-        return Operation(model, layout, make(gamma, trial), surgery, drift)
+        return Operation(model, layout, make(gamma, trial), surgery, None if trial else drift)
 
     return gradients, operation
 
