@@ -67,4 +67,4 @@ def test_at_the_dense_weights_there_is_no_slope_and_the_curvature_is_that_of_the
         return divergence(functional_call(model, layout.tensors(weights + step * direction), (inputs,)), dense)
 
     expected = hessian(along)(torch.zeros((), dtype=torch.float64)).item()
-    assert drift.curvature(model, direction) == pytest.approx(expected, rel=1e-8)
+    assert drift.curvature(model, direction) == pytest.approx(expected, rel=1e-6)

@@ -38,8 +38,8 @@ class Scaled(Gradients):
 
     scale = 1.0
 
-    def _batch(self, model, images, dense=None):
-        layers = super()._batch(model, images, dense)
+    def _batch(self, model, images):
+        layers = super()._batch(model, images)
         for layer in layers:
             layer.deltas = [self.scale**0.5 * delta for delta in layer.deltas]
         return layers

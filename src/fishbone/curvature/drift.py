@@ -1,43 +1,66 @@
 """How far a network's outputs have come from those of the dense network: the divergence, its slope and curvature.
 
 The divergence is the mean over images of KL(p(y | dense outputs) || p(y | outputs)); no label is looked at. At the
-dense weights its Hessian is the Fisher matrix F (Martens, arXiv 1412.1193, §5).
+dense weights its Hessian is the Fisher matrix F (Martens, arXiv 1412.1193, §5). The model is in eval mode meanwhile.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from fishbone.curvature.gradients import Gradients
+from fishbone.nn.evaluate import evaluating
+
+BATCH = 100
 
 
 class Drift:
     """Args:
-    gradients: of the images.
+    gradients: their layout, images and likelihood; backward passes are counted there.
     dense: the network that outputs are compared with; only its outputs are kept.
     """
 
     def __init__(self, gradients: Gradients, dense: nn.Module):
-        self.gradients, self.outputs = gradients, gradients.outputs(dense)
+        self.gradients, self.layout = gradients, gradients.layout
+        self.outputs = self._outputs(dense, self.layout.read(dense))
 
-    @torch.no_grad()
     def divergence(self, model: nn.Module) -> float:
-        """In nats (times the squared temperature of a softmax), mean over images."""
-        return self.gradients.likelihood.divergence(self.gradients.outputs(model), self.outputs).item() / len(
-            self.gradients
-        )
+        """In nats (times the squared temperature of a softmax)."""
+        outputs = self._outputs(model, self.layout.read(model))
+        return self.gradients.likelihood.divergence(outputs, self.outputs).item() / len(outputs)
 
     def gradient(self, model: nn.Module) -> Tensor:
         """Of the divergence with respect to the weights, (d,)."""
-        sums = [0.0] * len(self.gradients.layout.names)
-        for layers in self.gradients.batches(model, dense=self.outputs):
-            for index, layer in enumerate(layers):
-                sums[index] = sums[index] + layer.rows().sum((0, 1))
-        return self.gradients.layout.join([total / len(self.gradients) for total in sums])
+        weights = {name: w.requires_grad_() for name, w in self.layout.tensors(self.layout.read(model)).items()}
+        total = 0.0
+        with evaluating(model), torch.enable_grad():
+            for images, dense in zip(self.gradients.inputs.split(BATCH), self.outputs.split(BATCH), strict=True):
+                outputs = functional_call(model, weights, (images,)).flatten(1)
+                loss = self.gradients.likelihood.divergence(outputs, dense)
+                parts = torch.autograd.grad(loss, tuple(weights.values()))
+                total = total + torch.cat([part.flatten() for part in parts])
+        self.gradients.backward += len(self.outputs)
+        return total / len(self.outputs)
 
     def curvature(self, model: nn.Module, direction: Tensor) -> float:
-        """direction^T F direction for (d,), with F of all layers together at the weights of ``model``."""
-        blocks, total = self.gradients.layout.blocks(direction), 0.0
-        for layers in self.gradients.batches(model):
-            along = sum((layer.rows() * block).sum((2, 3)) for layer, block in zip(layers, blocks, strict=True))
-            total += along.double().square().sum().item()
-        return total / len(self.gradients)
+        """direction^T F direction for (d,), with F of all layers together at the weights of ``model``.
+
+        J direction comes from central differences of the outputs, which is cheaper than forward-mode differentiation.
+        """
+        length = direction.norm()
+        if length == 0:
+            return 0.0
+        width = torch.finfo(direction.dtype).eps ** (1 / 3)  # balances truncation and rounding
+        weights, offset = self.layout.read(model), direction * (width / length)
+        ahead, behind = (self._outputs(model, weights + sign * offset) for sign in (1, -1))
+        change = (ahead - behind) * (length / (2 * width))
+        root = self.gradients.likelihood.root((ahead + behind) / 2)
+        return ((root.mT @ change[..., None]) ** 2).sum().item() / len(change)
+
+    @torch.no_grad()
+    def _outputs(self, model: nn.Module, weights: Tensor) -> Tensor:
+        """(N, C) at these weights (d,)."""
+        tensors = self.layout.tensors(weights)
+        with evaluating(model):
+            batches = self.gradients.inputs.split(BATCH)
+            return torch.cat([functional_call(model, tensors, (images,)).flatten(1) for images in batches])

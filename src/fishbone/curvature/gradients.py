@@ -81,34 +81,20 @@ class Gradients:
         return len(self.inputs)
 
     def batches(
-        self,
-        model: nn.Module,
-        start: int = 0,
-        stop: int | None = None,
-        row_bytes: int | None = None,
-        dense: Tensor | None = None,
+        self, model: nn.Module, start: int = 0, stop: int | None = None, row_bytes: int | None = None
     ) -> Iterator[list[LayerGradients]]:
-        """The layers' gradients of images ``start`` to ``stop``, as many at a time as ``row_bytes`` allows.
-
-        With ``dense``, outputs (N, C) that the images had in another network, the one direction is the gradient of the
-        likelihood's ``divergence`` from them.
-        """
+        """The layers' gradients of images ``start`` to ``stop``, as many at a time as ``row_bytes`` allows."""
         stop = len(self) if stop is None else stop
         largest = max(self.layout.sizes) * self.inputs.element_size()
         size = max(1, min(100, (row_bytes or ROW_BYTES) // largest))
         for first in range(start, stop, size):
-            yield self._batch(model, slice(first, min(first + size, stop)), dense)
+            yield self._batch(model, slice(first, min(first + size, stop)))
 
-    def outputs(self, model: nn.Module, batch: int = 100) -> Tensor:
-        """(N, C), in eval mode."""
-        with evaluating(model), torch.no_grad():
-            return torch.cat([model(images).flatten(1) for images in self.inputs.split(batch)])
-
-    def _batch(self, model: nn.Module, images: slice, dense: Tensor | None = None) -> list[LayerGradients]:
+    def _batch(self, model: nn.Module, images: slice) -> list[LayerGradients]:
         modules = [model.get_submodule(name.rpartition(".")[0]) for name in self.layout.names]
         with evaluating(model), _recorded(modules) as calls, torch.enable_grad():
             outputs = model(self.inputs[images]).flatten(1)
-        directions = self._directions(outputs.detach(), images, dense)
+        directions = self._directions(outputs.detach(), images)
         self.backward += directions.shape[0] * directions.shape[1]
         names = dict(zip(modules, self.layout.names, strict=True))
         layers = {module: LayerGradients(module) for module in modules}
@@ -130,10 +116,8 @@ class Gradients:
             layers[module].deltas.append(torch.stack([_by_group(module, delta) for delta in deltas], dim=1))
         return list(layers.values())
 
-    def _directions(self, outputs: Tensor, images: slice, dense: Tensor | None) -> Tensor:
+    def _directions(self, outputs: Tensor, images: slice) -> Tensor:
         """(B, K, C)."""
-        if dense is not None:
-            return torch.func.grad(self.likelihood.divergence)(outputs, dense[images])[:, None]
         if self.kind == "labels":
             return self.likelihood.residual(outputs, self.targets[images])[:, None]
         columns = self.likelihood.root(outputs).mT
