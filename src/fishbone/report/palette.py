@@ -53,6 +53,7 @@ LABELS = {
     "kfac": "K-FAC",
     "ekfac": "EKFAC",
     "fls-start": "FLS, not learnt",
+    "fls-learnt": "FLS, learnt",
     "fls-outer": "FLS, outer diagonal",
     "fls-inner": "FLS, inner diagonal",
     "fls-three-way": "FLS, three-way",
