@@ -41,6 +41,15 @@ def test_clone_and_pull_leave_nothing_to_do(clone):
     assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
+def test_results_without_a_cache_hold_if_their_contents_do(clone):
+    shutil.rmtree(clone.root / ".dvc" / "cache")
+    for path in (clone.root / "results" / "smoke").rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (clone.root / "results/smoke/federate/digits/fedavg/seed0/metrics.json").write_text("{}")
+    adopted = clone.fishbone("adopt", "--study", "smoke").stdout
+    assert adopted.split("to be run: ")[1].strip() == "smoke-federate, smoke-report"
+
+
 def test_clone_with_an_edited_rule_runs_that_rule_and_what_follows(clone):
     rule = clone.root / "workflow/rules/federate.smk"
     rule.write_text(rule.read_text().replace("python -m fishbone federate", "python -O -m fishbone federate"))

@@ -6,6 +6,7 @@ their records removed. The other outputs are touched in DAG order, which also wr
 deleted, and an interruption does no harm.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -31,6 +32,28 @@ def stale_stages(stages: dict[str, dict], changed: set[str]) -> set[str]:
         stale = grown
 
 
+def changed(entries: list, md5s: dict[str, str], root: Path) -> bool:
+    """Whether a stage is not as recorded, by its entries in ``dvc status --json``.
+
+    DVC says "not in cache" of outputs whether they are as recorded or not, so these are compared here.
+
+    Args:
+        md5s: of the stage's outputs, from ``dvc.lock``.
+    """
+    for entry in entries:
+        outs = entry.get("changed outs", {}) if isinstance(entry, dict) else {}
+        if not outs or len(entry) > 1 or set(outs.values()) != {"not in cache"}:
+            return True
+        if any(not (root / out).is_file() or _md5(root / out) != md5s.get(out) for out in outs):
+            return True
+    return False
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
     """Adopt a study's restored results; returns (stages that hold, stale stages).
 
@@ -40,7 +63,7 @@ def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
     """
     check(root)
     everything = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    stages = {name: stage for name, stage in everything.items() if name.startswith(f"{study}-")}
+    stages = {name: stage for name, stage in everything.items() if name.rpartition("-")[0] == study}
     status = subprocess.run(
         tool("dvc", "status", "--json", *stages),
         cwd=root,
@@ -49,7 +72,11 @@ def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
         capture_output=True,
         text=True,
     )
-    stale = stale_stages(stages, set(json.loads(status.stdout or "{}")) & set(stages))
+    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8")) if (root / "dvc.lock").is_file() else {}
+    locked = {name: {out["path"]: out["md5"] for out in s["outs"]} for name, s in lock.get("stages", {}).items()}
+    told = json.loads(status.stdout or "{}")
+    differ = {name for name in stages if name in told and changed(told[name], locked.get(name, {}), root)}
+    stale = stale_stages(stages, differ)
     old = [out for name in stale for out in stages[name]["outs"] if (root / out).exists()]
     for out in old:
         os.utime(root / out, (1, 1))

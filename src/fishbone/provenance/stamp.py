@@ -19,7 +19,7 @@ def _path(study: str, root: Path) -> Path:
 def _digest(study: str, root: Path) -> str:
     lock = root / "dvc.lock"
     text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-    stages = re.findall(rf"^  {re.escape(study)}-.*\n(?:    .*\n|  - .*\n)*", text, re.MULTILINE)
+    stages = re.findall(rf"^  {re.escape(study)}-[^-\n]+:\n(?:    .*\n|  - .*\n)*", text, re.MULTILINE)
     return hashlib.sha256("".join(stages).encode()).hexdigest()
 
 
