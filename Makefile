@@ -22,8 +22,8 @@ reproduce: $(READY)
 # Into a DVC remote that git keeps: metrics and small trained networks, no pruned ones and no images.
 publish: $(READY)
 	@echo "== small results of the study '$(STUDY)' into recorded/; commit them"
-	@find results/$(STUDY) -type f -size -1000000c \( -name '*.json' -o -name '*.csv' -o -path '*/train/*' \) \
-		| sort | xargs dvc push --remote recorded
+	@sed -nE 's|^    - (results/$(STUDY)/[^ ]+)$$|\1|p' dvc.yaml | sort -u | grep -E '\.(json|csv|svg|html)$$|/train/' \
+		| xargs -I@ find @ -type f -size -1000000c | xargs dvc push --remote recorded
 
 test: $(READY)
 	@echo "== tests (slow ones: .venv/bin/pytest -m slow)"
