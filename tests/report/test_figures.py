@@ -10,7 +10,7 @@ from fishbone.report.bench_figure import pareto
 from fishbone.report.figures import FIGURES
 from fishbone.report.palette import KNOWN, label
 from fishbone.report.study import read_study
-from fishbone.stages.prune import Method
+from fishbone.stages.prune_plan import Method
 
 
 @pytest.fixture(scope="module")

@@ -68,13 +68,13 @@ METHODS = {
     "ekfac": Method("ekfac", "saliency", "anchored", ONCE),
     "fls": _fls(),
     # a step back towards the dense network's outputs before every removal
-    "fls-first-order": dataclasses.replace(_fls(first_steps=0, held_out=0), first_order=True),
+    "fls-first-order": dataclasses.replace(_fls(first_steps=0), first_order=True),
     "obs-first-order": Method("blocks", "saliency", "anchored", 1, first_order=True),
 }
 VARIANTS = {
     # what each part of fls is worth
     "fls-start": _fls(first_steps=0),
-    "fls-learnt": _fls(first_steps=100, held_out=100),
+    "fls-learnt": _fls(first_steps=100),
     "fls-outer": _fls(form="outer"),
     "fls-inner": _fls(form="inner"),
     "fls-three-way": _fls(form="three_way"),
@@ -85,7 +85,7 @@ VARIANTS = {
     "fls-independent": _fls("independent"),
     "fls-joint": _fls("joint"),
     "fls-first-order-renewed": dataclasses.replace(
-        _fls(refine_every=1, renew=True, first_steps=0, later_steps=0, held_out=0), first_order=True
+        _fls(refine_every=1, renew=True, first_steps=0, later_steps=0), first_order=True
     ),
     "obs-anchored": Method("blocks", "saliency", "anchored", ONCE),  # differs from fls in curvature only
     # Q brought up to date before every step: learnt on with a mask, as FLS; learnt on without; or estimated again
@@ -127,6 +127,8 @@ def estimators(
     """
     layout = gradients.layout
     learning = dataclasses.replace(learning, **method.changes)
+    if not learning.first_steps and (method.refine_every == ONCE or not learning.later_steps):
+        learning = dataclasses.replace(learning, held_out=0)  # nothing is learnt, so all images are for the closed form
     tried = learning
     if learning.start in ("activations", "rows"):
         tried = dataclasses.replace(learning, first_steps=0, later_steps=0, held_out=0)

@@ -28,6 +28,8 @@ from fishbone.pruning.compensation import Compensation, Solver, compensate, inde
 from fishbone.pruning.masks import group_losses, keep, saliency
 from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
+HALVINGS = 10  # of the first-order term's step, before it is given up
+
 
 @dataclass(frozen=True)
 class Surgery:
@@ -92,7 +94,7 @@ class Operation:
             log["divergence"] = self._correct()
         return {"predicted_loss": change.loss, "residual": change.residual, **log}
 
-    def _correct(self, halvings: int = 10) -> float:
+    def _correct(self) -> float:
         """Take the first-order term's step, unless no size of it is any good. Returns the divergence that is left."""
         if self.mask.all():
             return self.drift.divergence(self.model)
@@ -104,7 +106,7 @@ class Operation:
         slope, curvature = (gradient @ step).item(), self.drift.curvature(self.model, step)
         present, before = self.layout.read(self.model), self.drift.divergence(self.model)
         size = slope / max(curvature, slope) if slope > 0 else 0.0
-        for _ in range(halvings if size else 0):
+        for _ in range(HALVINGS if size else 0):
             self.layout.write(self.model, present - size * step)
             after = self.drift.divergence(self.model)
             if after < before:
