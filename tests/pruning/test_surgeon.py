@@ -136,6 +136,10 @@ def test_what_cannot_be_pruned_is_refused_by_name(task):
         "images is 3": lambda: Surgeon(model, loader, images=3),
         "not 5 and 4": lambda: Surgeon(model, loader, validation=(loader[0][0][:5], loader[0][1][:4])),
         "Linear layer: norm; there are first.weight": lambda: Surgeon(model, loader, names=["norm"]),
+        "at least one weight, each once, not []": lambda: Surgeon(model, loader, names=[]),
+        "each once, not ['twice.weight', 'twice.weight']": lambda: Surgeon(model, loader, names=["twice.weight"] * 2),
+        "targets float32 (2,)": lambda: Surgeon(model, [(x, y.float()) for x, y in loader]),
+        "inputs float32 (2, 3, 6)": lambda: Surgeon(model, [(x[..., 0], y) for x, y in loader]),
         "first.weight is torch.bfloat16": lambda: Surgeon(copy.deepcopy(model).bfloat16(), loader),
         "between 0 and 1": lambda: Surgeon(model, loader).prune(1.0),
         "2:4 goes from sparsity 0.25 to 0.5, not to 0.9": lambda: Surgeon(model, loader).prune(0.9, pattern="2:4"),
@@ -155,11 +159,12 @@ def test_weights_that_are_no_parameters_of_their_own_are_refused(task):
     model, loader = task
     tied = copy.deepcopy(model)
     tied.first = nn.Conv2d(8, 8, 3, padding=1)
+    wide = [(x.repeat(1, 3, 1, 1)[:, :8], y) for x, y in loader]
     tied.twice.weight = tied.first.weight
     for names in (None, ["twice.weight"]):
         with pytest.raises(ValueError, match=r"first\.weight and twice\.weight share one weight"):
-            Surgeon(tied, loader, names=names)
-    Surgeon(tied, loader, names=["grouped.weight"])
+            Surgeon(tied, wide, names=names)
+    Surgeon(tied, wide, names=["grouped.weight"])
     for normed in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm):
         other = copy.deepcopy(model)
         normed(other.grouped)

@@ -204,7 +204,9 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
     for method, passes in (("fls-start", 24 * 3), ("magnitude", 0)):
         prune(trained, tmp_path / method, method, gammas=[0.01])  # none held out, as nothing is learnt
         cost = read_json(tmp_path / method / "cost.json")
-        assert cost["backward_passes"] == 2 * passes  # two passes over the images, a row for each of three classes
+        assert (
+            cost["backward_passes"] == 4 * passes
+        )  # two passes in trials and two in earnest, a row for each of three classes
         assert cost["seconds"] > 0
 
 
@@ -280,6 +282,13 @@ def test_wrong_input_is_named_before_any_work(trained, tmp_path):
     for message, change in bad.items():
         with pytest.raises(InputError, match=message):
             prune(trained, tmp_path / "out", **change)
+    unlearnt = PARAMS["fls"] | {"first_steps": 0, "later_steps": 0}
+    for method, message in {
+        "fls-assimilated": "fls.later_steps: .*learning",
+        "fls-plain-loss": "fls.first_steps",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            prune(trained, tmp_path / "out", method, fls=unlearnt)
     assert not (tmp_path / "out").exists()
 
 

@@ -19,6 +19,7 @@ from fishbone.curvature.layout import Layout
 
 # Each batch reads and writes all d x B entries: two images of ResNet18 at a time take 2.5 times as long as 30.
 ROW_BYTES = 300_000_000
+CHUNK = 256  # blocks that are inverted together: their copies in float64 stay small beside d x B
 
 
 class BlockFisher:
@@ -26,7 +27,7 @@ class BlockFisher:
 
     Args:
         layout: the weights.
-        matrices: model → (blocks, B, B) undamped matrices: `block_matrices`, remembered or not.
+        matrices: model → (blocks, B, B) undamped matrices: `block_matrices`.
         gamma: damping, in units of F.
         block: B.
     """
@@ -78,14 +79,14 @@ def block_matrices(model: nn.Module, gradients: Gradients, block: int) -> Tensor
     return total.div_(len(gradients))
 
 
-def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor, chunk: int = 4096) -> Tensor:
-    """(blocks, B, B) → inverses of M matrix M + gamma I, computed in float64, ``chunk`` blocks at a time.
+def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
+    """(blocks, B, B) → inverses of M matrix M + gamma I, computed in float64, ``CHUNK`` blocks at a time.
 
     Args:
         mask: (blocks, B), M's diagonal.
     """
     inverses = torch.empty_like(matrices)
-    for part, kept, out in zip(matrices.split(chunk), mask.split(chunk), inverses.split(chunk), strict=True):
+    for part, kept, out in zip(*(x.split(CHUNK) for x in (matrices, mask, inverses)), strict=True):
         damped = part.double() * (kept[:, :, None] & kept[:, None])
         damped.diagonal(dim1=1, dim2=2).add_(gamma)
         out.copy_(torch.cholesky_inverse(torch.linalg.cholesky(damped)))

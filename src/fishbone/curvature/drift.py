@@ -52,10 +52,13 @@ class Drift:
             return 0.0
         width = torch.finfo(direction.dtype).eps ** (1 / 3)  # balances truncation and rounding
         weights, offset = self.layout.read(model), direction * (width / length)
-        ahead, behind = (self._outputs(model, weights + sign * offset) for sign in (1, -1))
-        change = (ahead - behind) * (length / (2 * width))
-        root = self.gradients.likelihood.root((ahead + behind) / 2)
-        return ((root.mT @ change[..., None]) ** 2).sum().item() / len(change)
+        ends = (self._outputs(model, weights + sign * offset).split(BATCH) for sign in (1, -1))
+        total = 0.0
+        for ahead, behind in zip(*ends, strict=True):
+            change = (ahead - behind) * (length / (2 * width))
+            root = self.gradients.likelihood.root((ahead + behind) / 2)
+            total += ((root.mT @ change[..., None]) ** 2).sum().item()
+        return total / len(self.outputs)
 
     @torch.no_grad()
     def _outputs(self, model: nn.Module, weights: Tensor) -> Tensor:

@@ -92,6 +92,8 @@ def prunable(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str,
     if unknown := [name for name in names if name not in layers]:
         known = ", ".join(layers)
         raise ValueError(f"not the weight of a Conv2d or Linear layer: {', '.join(unknown)}; there are {known}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"names should be at least one weight, each once, not {list(names)}")
     owners: dict[int, str] = {}
     for name, layer in layers.items():
         weight = dict(layer.named_parameters(recurse=False)).get("weight")

@@ -6,6 +6,8 @@ from torch import Tensor
 from fishbone.curvature.kronecker import KroneckerInverse, Place
 from fishbone.curvature.statistics import Spectrum
 
+SWEEPS = 50  # of `factored_start`
+
 
 def isotropic_start(shape: tuple[int, ...], gamma: float, place: Place) -> KroneckerInverse:
     """Q = I / gamma, exact where F = 0.
@@ -28,7 +30,7 @@ def spectral_start(spectrum: Spectrum, gamma: float) -> KroneckerInverse:
     return KroneckerInverse((spectrum.squares + gamma).log() / -2, spectrum.bases, "inside")
 
 
-def factored_start(spectrum: Spectrum, gamma: float, sweeps: int = 50) -> KroneckerInverse:
+def factored_start(spectrum: Spectrum, gamma: float) -> KroneckerInverse:
     """The best Q = R^T R ⊗ L^T L in two eigenbases: FishLeg's form with D = I.
 
     R = diag(√r) U and L = diag(√l) W for eigenbases U and W. With s_ij the rows' mean square along them the
@@ -36,7 +38,7 @@ def factored_start(spectrum: Spectrum, gamma: float, sweeps: int = 50) -> Kronec
     """
     damped = spectrum.squares.double() + gamma
     out = damped.new_ones(damped.shape[0])
-    for _ in range(sweeps):
+    for _ in range(SWEEPS):
         into = out.sum() / (out**2 @ damped)
         out = into.sum() / (damped @ into**2)
     balance = (out.mean() / into.mean()).sqrt()

@@ -52,7 +52,6 @@ def shrink(
     *,
     gammas: Sequence[float],
     seed: int,
-    method: str = "fls",
 ) -> Shrunk:
     """A smaller copy of ``model`` without about ``fraction`` of the channels inside its blocks.
 
@@ -63,7 +62,6 @@ def shrink(
         model: trained, with `fishbone.nn.resnet.BasicBlock`s.
         curvature: inputs and labels of training images, augmented as in training; also for batch norms.
         validation: inputs and labels that choose the damping.
-        method: whose inverse Fisher matrix: a name in `fishbone.pruning.methods.METHODS`.
 
     Raises:
         ValueError: no residual blocks, or the fraction is not within (0, 1).
@@ -75,7 +73,7 @@ def shrink(
         raise ValueError("no residual blocks whose inner channels could go")
     layout = Layout.of(model, tuple(f"{name}.conv2.weight" for name in names))
     gradients = Gradients(layout, curvature[0], "signs", Softmax(), curvature[1], seed)
-    make = estimators(METHODS[method], gradients, block=64, learning=LEARNING, seed=seed)
+    make = estimators(METHODS["fls"], gradients, block=64, learning=LEARNING, seed=seed)
     costs = channel_costs(model, names, curvature[0][:1])
 
     def attempt(gamma: float) -> nn.Module:

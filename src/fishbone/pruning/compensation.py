@@ -122,6 +122,6 @@ def _conjugate_gradients(
     return x, residual.norm().item()
 
 
-def _dot(a: Tensor, b: Tensor, chunk: int = 1 << 20) -> float:
+def _dot(a: Tensor, b: Tensor) -> float:
     """Inner product in float64, without copies of whole vectors."""
-    return sum((p.double() @ q.double()).item() for p, q in zip(a.split(chunk), b.split(chunk), strict=True))
+    return sum((p.double() @ q.double()).item() for p, q in zip(a.split(1 << 20), b.split(1 << 20), strict=True))

@@ -87,12 +87,12 @@ def prune_file(
     dataset = load_dataset(data)
     network = load_network(spec, weights)
     images = min(1000, len(dataset.train))
-    metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
     loader = [draw(dataset, images, "curvature", padding=padding, flip=flip, seed=seed)]
     held = dataset.split("validation")
     try:
         likelihood = Softmax(temperature)
         surgeon = Surgeon(network, loader, likelihood, method=method, images=images, validation=held, seed=seed)
+        metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
         pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=report)
     except ValueError as error:
         raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None

@@ -10,6 +10,8 @@ from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.evaluate import recalibrate_batch_norm
 from fishbone.seeding import torch_generator
 
+BATCH = 250  # most inputs that batch norms see at once
+
 
 def draw(dataset: Dataset, count: int, purpose: str, *, padding: int, flip: bool, seed: int) -> tuple[Tensor, Tensor]:
     """``count`` training images without repetition, augmented as in training: inputs (N, C, H, W) and labels (N,)."""
@@ -27,9 +29,9 @@ def recalibrated(model: nn.Module, inputs: Tensor) -> nn.Module:
     return fresh
 
 
-def recalibrate(model: nn.Module, inputs: Tensor, most: int = 250) -> None:
+def recalibrate(model: nn.Module, inputs: Tensor) -> None:
     """Give the batch norms of ``model`` the statistics of ``inputs``.
 
-    Batches of up to ``most`` inputs have one size, to within one input: each counts as much as any other.
+    Batches of up to ``BATCH`` inputs have one size, to within one input: each counts as much as any other.
     """
-    recalibrate_batch_norm(model, inputs.tensor_split(-(-len(inputs) // most)))
+    recalibrate_batch_norm(model, inputs.tensor_split(-(-len(inputs) // BATCH)))

@@ -14,20 +14,21 @@ from torch import Tensor
 from fishbone.curvature.layout import Layout
 from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
+ENTRIES = 1 << 14  # of all Q_GG held at once
+
 
 def saliency(weights: Tensor, diagonal: Tensor) -> Tensor:
     """θ²/(2 diag Q), (d,) each."""
     return (weights**2).div_(diagonal).div_(2)
 
 
-def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tensor], most: int = 1 << 14) -> Tensor:
+def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tensor]) -> Tensor:
     """½ θ_G^T (Q_GG)^-1 θ_G, the rise of the loss when a group G goes as a whole, shared out evenly to its weights.
 
     Args:
         weights: one part's θ, (p,).
         group: (p,), ascending: the group of each weight.
         blocks: positions (G, c) → Q_GG (G, c, c).
-        most: entries of Q_GG to hold at once.
 
     Returns:
         (p,); a group's entries sum to its loss.
@@ -35,7 +36,7 @@ def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tens
     _, sizes = group.unique_consecutive(return_counts=True)
     starts, losses = sizes.cumsum(0) - sizes, torch.empty_like(weights)
     for size in sizes.unique().tolist():
-        for first in starts[sizes == size].split(max(1, most // size**2)):
+        for first in starts[sizes == size].split(max(1, ENTRIES // size**2)):
             positions = first[:, None] + torch.arange(size)
             own = weights[positions].double()[..., None]
             matrix = blocks(positions).double()

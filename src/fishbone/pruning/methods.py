@@ -67,14 +67,13 @@ METHODS = {
     "kfac": Method("kfac", "saliency", "anchored", ONCE),
     "ekfac": Method("ekfac", "saliency", "anchored", ONCE),
     "fls": _fls(),
-    # a step back towards the dense network's outputs before every removal
-    "fls-first-order": dataclasses.replace(_fls(first_steps=0), first_order=True),
+    # a step back towards the dense network's outputs after every removal
+    "fls-first-order": dataclasses.replace(_fls(), first_order=True),
     "obs-first-order": Method("blocks", "saliency", "anchored", 1, first_order=True),
 }
 VARIANTS = {
     # what each part of fls is worth
     "fls-start": _fls(first_steps=0),
-    "fls-learnt": _fls(first_steps=100),
     "fls-outer": _fls(form="outer"),
     "fls-inner": _fls(form="inner"),
     "fls-three-way": _fls(form="three_way"),
@@ -116,9 +115,10 @@ def all_rows(model: nn.Module, gradients: Gradients) -> Tensor:
 def estimators(
     method: Method, gradients: Gradients, *, block: int, learning: Learning, seed: int
 ) -> Callable[[float, bool], Estimator]:
-    """(damping, trial) → estimator. All share the first network's curvature.
+    """(damping, trial) → estimator. Trials share what FishLeg and K-FAC know of the first network; it is small.
 
-    In a trial FishLeg learns nothing if it starts from a closed form in eigenbases, and otherwise as in earnest.
+    In earnest everything is computed, so that it counts. In a trial FishLeg learns nothing if it starts from a closed
+    form in eigenbases, and otherwise as in earnest.
 
     Args:
         gradients: of the curvature images.
@@ -133,25 +133,26 @@ def estimators(
     if learning.start in ("activations", "rows"):
         tried = dataclasses.replace(learning, first_steps=0, later_steps=0, held_out=0)
 
-    def remembered(compute: Callable, *arguments) -> Remembered:
-        return Remembered(layout, lambda model: compute(model, gradients, *arguments))
+    def computed(compute: Callable, *arguments) -> Callable[[nn.Module], Any]:
+        return lambda model: compute(model, gradients, *arguments)
 
-    def fishleg() -> Callable[[float, bool], Estimator]:
-        statistics = remembered(start_statistics, learning)
-        return lambda gamma, trial: FishLeg(layout, gradients, statistics, gamma, tried if trial else learning, seed)
+    def kronecker(compute: Callable[[nn.Module], Any], make: Callable) -> Callable[[float, bool], Estimator]:
+        remembered = Remembered(layout, compute)
+        return lambda gamma, trial: make(remembered if trial else compute, gamma, tried if trial else learning)
 
-    def shared(make: Callable, source: Callable) -> Callable[[float, bool], Estimator]:
-        return lambda gamma, trial: make(source, gamma)
+    def kfac(compute: Callable) -> Callable[[float, bool], Estimator]:
+        return kronecker(computed(compute), lambda spectra, gamma, _: Kfac(layout, spectra, gamma))
 
     made = {
         "isotropic": lambda: lambda gamma, trial: Isotropic(layout.size),
-        "diagonal": lambda: shared(lambda source, gamma: Diagonal(layout.size, source, gamma), remembered(squares)),
-        "blocks": lambda: shared(
-            lambda source, gamma: BlockFisher(layout, source, gamma, block), remembered(block_matrices, block)
+        "diagonal": lambda: lambda gamma, trial: Diagonal(layout.size, computed(squares), gamma),
+        "blocks": lambda: lambda gamma, trial: BlockFisher(layout, computed(block_matrices, block), gamma, block),
+        "mfac": lambda: lambda gamma, trial: Mfac(layout.size, computed(all_rows), gamma),
+        "kfac": lambda: kfac(kfac_spectra),
+        "ekfac": lambda: kfac(ekfac_spectra),
+        "fishleg": lambda: kronecker(
+            computed(start_statistics, learning),
+            lambda statistics, gamma, how: FishLeg(layout, gradients, statistics, gamma, how, seed),
         ),
-        "mfac": lambda: shared(lambda source, gamma: Mfac(layout.size, source, gamma), remembered(all_rows)),
-        "kfac": lambda: shared(lambda source, gamma: Kfac(layout, source, gamma), remembered(kfac_spectra)),
-        "ekfac": lambda: shared(lambda source, gamma: Kfac(layout, source, gamma), remembered(ekfac_spectra)),
-        "fishleg": fishleg,
     }
     return made[method.estimator]()

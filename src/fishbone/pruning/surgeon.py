@@ -98,6 +98,7 @@ class Surgeon:
             raise ValueError(f"validation should be as many inputs as targets, at least one, not {sizes}")
         self.validation = (inputs[:held], targets[:held]) if validation is None else validation
         self.inputs = inputs[held:]
+        self._check_outputs()
         if learning.held_out >= len(self.inputs):
             raise ValueError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
         self.gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
@@ -120,7 +121,10 @@ class Surgeon:
         checkpoint: str | Path | None = None,
         report: Callable[[dict], None] = lambda row: None,
     ) -> Pruned:
-        """Remove ``floor(sparsity * d)`` of the d prunable weights of the model, in place; recalibrate its batch norms.
+        """Remove a fraction of the d prunable weights of the model, in place, and recalibrate its batch norms.
+
+        Unstructured that is ``floor(sparsity * d)`` of them, exactly. Blocks and channels go as long as it is not
+        exceeded, and of N:M groups each loses ``floor(sparsity * M)``.
 
         Args:
             steps: removals, each followed by compensation; 1 is one-shot. N:M patterns take as many as M - N at most.
@@ -191,12 +195,27 @@ class Surgeon:
         return {gamma: -score for gamma, score in scores.items()}
 
     @torch.no_grad()
+    def _check_outputs(self) -> None:
+        inputs, targets = (part[:2] for part in self.validation)
+        try:
+            with evaluating(self.model):
+                outputs = self.model(inputs)
+            self.likelihood.loss(outputs.flatten(1), targets)
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            found = f"inputs {_kind(inputs)}, targets {_kind(targets)}"
+            raise ValueError(f"network, data and likelihood {self.likelihood} do not fit ({found}): {error}") from None
+
+    @torch.no_grad()
     def _loss(self, model: nn.Module) -> float:
         """Mean loss on the validation inputs in eval mode."""
         with evaluating(model):
             pairs = zip(*(part.split(250) for part in self.validation), strict=True)
             total = sum(self.likelihood.loss(model(x).flatten(1), y).item() for x, y in pairs)
         return total / len(self.validation[0])
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)}".removeprefix("torch.")
 
 
 def _known(what: str, name: str, known: Iterable[str]) -> None:

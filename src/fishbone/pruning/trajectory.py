@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import nn
 
 from fishbone.nn.checkpoint import Checkpoint
@@ -71,15 +72,19 @@ def score_dampings(
 ) -> dict[str, float]:
     """Each damping's ``judge``'s mean over ``steps`` of a trajectory of its own from ``model``, keyed by its text.
 
-    More is better; what is not a number counts as minus infinity.
+    More is better; what is not a number counts as minus infinity, and so does a network that has blown up so far that
+    its curvature cannot be inverted.
     """
     scores = {}
     for gamma in gammas:
         candidate = operation(copy.deepcopy(model), gamma)
         accuracies = []
-        for sparsity in steps:
-            candidate.prune(sparsity)
-            accuracies.append(judge(candidate.model))
+        try:
+            for sparsity in steps:
+                candidate.prune(sparsity)
+                accuracies.append(judge(candidate.model))
+        except torch.linalg.LinAlgError:
+            accuracies = [-math.inf]
         mean = sum(accuracies) / len(accuracies)
         scores[str(gamma)] = mean if math.isfinite(mean) else -math.inf
     return scores

@@ -53,7 +53,6 @@ LABELS = {
     "kfac": "K-FAC",
     "ekfac": "EKFAC",
     "fls-start": "FLS, not learnt",
-    "fls-learnt": "FLS, learnt",
     "fls-outer": "FLS, outer diagonal",
     "fls-inner": "FLS, inner diagonal",
     "fls-three-way": "FLS, three-way",

@@ -3,7 +3,9 @@
 Writes, for each sparsity, the network with recalibrated batch norms and its mask; then metrics, history and cost.
 """
 
+import copy
 import functools
+import math
 import shutil
 import time
 from pathlib import Path
@@ -38,7 +40,9 @@ MASK = "mask"  # beside the network's own tensors, in the copies kept on the way
     help="With --model-file: fraction of the prunable weights to remove.",
 )
 @click.option("--pattern", help="With --model-file: unstructured (if not given), block-4, 2:4 or channels.")
-@click.option("--padding", type=int, help="With --model-file: crops as in training, in pixels; 0 if not given.")
+@click.option(
+    "--padding", type=click.IntRange(0), help="With --model-file: crops as in training, in pixels; 0 if not given."
+)
 @click.option(
     "--flip", is_flag=True, default=None, help="With --model-file: the network was trained on mirrored images too."
 )
@@ -53,7 +57,7 @@ MASK = "mask"  # beside the network's own tensors, in the copies kept on the way
 @click.option(
     "--params",
     metavar="JSON",
-    callback=lambda context, option, text: text and Params.parse(text, file="--params"),
+    callback=lambda context, option, text: None if text is None else Params.parse(text, file="--params"),
     help="With --model: the stage's parameter block; `fishbone params prune` prints one.",
 )
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Keep progress here and resume from it.")
@@ -110,6 +114,7 @@ def _prune(
     import torch
 
     from fishbone.data.dataset import load_dataset
+    from fishbone.errors import InputError
     from fishbone.files import read_tensors, sha256, write_history, write_json, write_tensors
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.evaluate import evaluate
@@ -125,12 +130,12 @@ def _prune(
     dataset = load_dataset(data)
     network, description = load_model(model)
     recipe = (METHODS | VARIANTS)[method]
-    _check(params, recipe.share, dataset, description, data)
+    _check(params, recipe, dataset, description, data)
     parent = sha256(model)
     work = {"method": method, "params": params.model_dump(), "data": dataset.digest, "model": parent, "seed": seed}
     progress = Checkpoint(checkpoint, work)
     images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed)
-    gradients, operation = _operations(recipe, params, network, *images(params.curvature_images, "curvature"), seed)
+    gradients, operations = _operations(recipe, params, network, *images(params.curvature_images, "curvature"), seed)
     recalibrate = functools.partial(recalibrated, inputs=images(params.recalibration_images, "recalibration")[0])
 
     splits = {name: dataset.split(name) for name in ("validation", "test")}
@@ -139,7 +144,8 @@ def _prune(
     )
 
     def accuracy(pruned, split: str) -> float:
-        return evaluate(pruned, *splits[split])["accuracy"]
+        faster = copy.deepcopy(pruned).to(memory_format=torch.channels_last)  # a quarter less time
+        return evaluate(faster, *splits[split])["accuracy"]
 
     judges = [part[: params.judging_images] for part in splits["validation"]]
 
@@ -153,8 +159,12 @@ def _prune(
 
     def tune() -> dict[str, float]:
         gammas = params.gammas if recipe.damped else []
-        trial = functools.partial(operation, trial=True)
-        return score_dampings(network, gammas, trial, params.tuning_sparsities, judge_recalibrated)
+        scores = score_dampings(network, gammas, operations(trial=True), params.tuning_sparsities, judge_recalibrated)
+        if scores and not math.isfinite(max(scores.values())):
+            raise InputError(
+                "none led to a network that holds", field="gammas", value=gammas, remedy="Give greater ones."
+            )
+        return scores
 
     pace = params.retraining if recipe.retrained else params
     steps = density_steps(params.sparsities, pace.steps_per_halving)
@@ -177,8 +187,9 @@ def _prune(
         scores = saved[1]["notes"] if saved else tune()
         tuned = time.perf_counter()
         chosen = {"gamma": float(max(scores, key=scores.get))} if recipe.damped else {}
-        final = operation(network, **chosen)
-        metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in scores.items()}
+        final = operations()(network, **chosen)
+        finite = {gamma: score for gamma, score in scores.items() if math.isfinite(score)}
+        metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in finite.items()}
         metrics["dense_test_accuracy"] = accuracy(network, "test")
         column = "validation_accuracy_without_recalibration", judge
         retrain = _retraining(recipe, params, dataset, seed)
@@ -210,7 +221,10 @@ def _prune(
 
 
 def _operations(recipe, params: Params, network, inputs, labels, seed: int):
-    """(gradients, (network, damping) → operation); a trial keeps FishLeg's first curvature and does without drift."""
+    """(gradients, trial → (network, damping) → operation).
+
+    Trials do without drift, and FishLeg does not go on learning in them.
+    """
     from fishbone.curvature.drift import Drift
     from fishbone.curvature.gradients import Gradients
     from fishbone.curvature.layout import Layout, prunable
@@ -227,15 +241,20 @@ def _operations(recipe, params: Params, network, inputs, labels, seed: int):
     fls = params.fls.model_dump()
     learning = Learning(**fls | {"held_out": round(recipe.share * fls["held_out"])})
     drift = Drift(gradients, network) if recipe.first_order else None
-    make = estimators(recipe, gradients, block=params.block, learning=learning, seed=seed)
     solver = Solver(params.solver_iterations, params.solver_tolerance)
 
-    def operation(model, gamma: float = 0.0, trial: bool = False) -> Operation:
-        every = ONCE if trial and recipe.estimator == "fishleg" else recipe.refine_every
+    def operations(trial: bool = False):
+        make = estimators(recipe, gradients, block=params.block, learning=learning, seed=seed)
+        learns_on = recipe.estimator == "fishleg" and not recipe.changes.get("renew", learning.renew)
+        every = ONCE if trial and learns_on else recipe.refine_every
         surgery = Surgery(recipe.ranking, recipe.compensation, every, solver, scope=params.scope)
-        return Operation(model, layout, make(gamma, trial), surgery, None if trial else drift)
 
-    return gradients, operation
+        def operation(model, gamma: float = 0.0) -> Operation:
+            return Operation(model, layout, make(gamma, trial), surgery, None if trial else drift)
+
+        return operation
+
+    return gradients, operations
 
 
 def _retraining(method, params: Params, dataset, seed: int):
@@ -257,7 +276,7 @@ def _retraining(method, params: Params, dataset, seed: int):
     return train_on
 
 
-def _check(params: Params, share: float, dataset, description: dict, file: Path) -> None:
+def _check(params: Params, recipe, dataset, description: dict, file: Path) -> None:
     from fishbone.errors import InputError
 
     if description["data"]["sha256"] != dataset.digest:
@@ -268,11 +287,16 @@ def _check(params: Params, share: float, dataset, description: dict, file: Path)
         raise InputError(
             "the empirical matrix has no temperature", field="temperature", value=params.temperature, remedy=remedy
         )
+    fls = params.fls.model_dump() | recipe.changes
+    if recipe.estimator == "fishleg" and recipe.refine_every == 1 and not (fls["renew"] or fls["later_steps"]):
+        raise InputError("this method goes on learning", field="fls.later_steps", value=0, remedy="Give 1 or more.")
+    if not fls["precondition"] and not fls["first_steps"]:
+        raise InputError("this method learns", field="fls.first_steps", value=0, remedy="Give 1 or more.")
     for field, value, most in (
         ("curvature_images", params.curvature_images, len(dataset.train)),
         ("recalibration_images", params.recalibration_images, len(dataset.train)),
         ("judging_images", params.judging_images, len(dataset.validation)),
-        ("fls.held_out", params.fls.held_out, int((round(share * params.curvature_images) - 1) / share)),
+        ("fls.held_out", params.fls.held_out, int((round(recipe.share * params.curvature_images) - 1) / recipe.share)),
     ):
         if value > most:
             raise InputError("more images than there are", field=field, value=value, remedy=f"Give at most {most}.")

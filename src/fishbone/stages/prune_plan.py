@@ -8,7 +8,7 @@ from fishbone.parameters import Block
 
 Method = Literal[
     "magnitude", "obd", "obs", "obs-independent", "obs-anchored", "chita", "mfac", "kfac", "ekfac", "fls",
-    "fls-start", "fls-learnt", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows",
+    "fls-start", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows",
     "fls-plain-loss", "fls-independent", "fls-joint", "fls-first-order", "fls-first-order-renewed",
     "obs-first-order", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
     "fls-tenth", "obs-tenth", "fls-untempered", "obs-untempered",
