@@ -67,6 +67,18 @@ def test_the_papers_own_data_and_network_are_recognised(tmp_path):
     assert setting.startswith("mine (45,000 training images), as in the paper; ResNet18, as in the paper;")
 
 
+def test_how_the_curvature_was_taken_is_said(tmp_path):
+    files = pruned(tmp_path / "s", CURVES)
+    for steps, temperature, said in (
+        (100, 1.0, "FLS learnt in 100 steps; 1,000 images for the Fisher matrix; batch"),
+        (0, 4.0, "FLS at its closed-form start, nothing learnt; 1,000 images for the Fisher matrix, its softmax at "
+                 "temperature 4; batch"),
+    ):  # fmt: skip
+        block = {"fls": {"first_steps": steps}, "temperature": temperature, "curvature_images": 1000}
+        found = fls.claims(read_study(files, {"prune": block}), 0.01)
+        assert said in next(claim.setting for claim in found if claim.id == "fls-over-obs-95@digits")
+
+
 def test_what_a_study_lacks_is_said(tmp_path):
     nothing = claims_on_pruning([small_study.prepare(tmp_path / "s")])
     assert nothing["fls-over-obs-95"].why == "The study prunes nothing; this needs fls and obs."

@@ -5,7 +5,7 @@ one quantity: for each seed, the gap between a method and its reference at each 
 of cost come from time and memory measured in the same runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -18,6 +18,7 @@ from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_teste
 PAPER = "FLS (arXiv 2412.02328)"
 EARLIER = "FLS, earlier version (submitted to ICLR 2024)"
 PREFIX = "test_accuracy/"
+DATA = "CIFAR-10", "TinyImageNet"
 Gaps = dict[float, float]
 
 
@@ -105,7 +106,7 @@ def _assimilation(comparable: float) -> Test:
         "test accuracy refined minus re-estimated, mean over sparsities, percentage points",
     )
     return Test(
-        statement, "fls-renewed", ("CIFAR-10", "TinyImageNet"), "ResNet18", lambda gaps: fmean(gaps.values()),
+        statement, "fls-renewed", DATA, "ResNet18", lambda gaps: fmean(gaps.values()),
         -100 * comparable, "fls-assimilated",
     )  # fmt: skip
 
@@ -132,7 +133,7 @@ def _noise(study: Study) -> Iterator[Claim]:
             few_fls, few_obs = (_gaps(runs[i + 1][seed], runs[i][seed]) for i in (0, 2))
             values[seed] = fmean(few_obs.values()) - fmean(few_fls.values())
         artefacts = [one[seed].artefact for seed in seeds for one in runs]
-        setting = f"{data_setting(study, dataset, ('CIFAR-10', 'TinyImageNet'))}; no training after pruning."
+        setting = _setting(study, dataset, runs[0][seeds[0]], DATA) if seeds else dataset
         yield judge(statement, Evidence(dataset, values, setting, artefacts), "below")
 
 
@@ -152,7 +153,8 @@ def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
             yield not_tested(test.statement, f"No pair of runs on {dataset} measured it.")
             continue
         artefacts = [runs[seed].artefact for seed in values for runs in (one, other)]
-        setting = f"{dataset}; measured in one process a run, on a machine that may do other things."
+        measured = "measured in one process a run, on a machine that may do other things"
+        setting = f"{_setting(study, dataset, one[min(values)], DATA)} Cost: {measured}."
         yield judge(test.statement, Evidence(dataset, values, setting, artefacts, ratios=True), "below")
 
 
@@ -177,7 +179,7 @@ def _gain_at_high_sparsity() -> Test:
         "FLS minus OBS at the highest sparsity, less the same at the lowest, percentage points of test accuracy",
     )
     return Test(
-        statement, "obs", ("CIFAR-10", "TinyImageNet"), "ResNet18",
+        statement, "obs", DATA, "ResNet18",
         lambda gaps: gaps[max(gaps)] - gaps[min(gaps)] if len(gaps) > 1 else None,
     )  # fmt: skip
 
@@ -190,8 +192,7 @@ def _comparable(baseline: str, comparable: float) -> Test:
         "“higher or comparable performance against two common baselines” (OBS, and one that we do not know)",
         f"test accuracy of FLS minus that of {label(baseline)}, mean over sparsities, percentage points",
     )
-    data = ("CIFAR-10", "TinyImageNet")
-    return Test(statement, baseline, data, "ResNet18", lambda gaps: fmean(gaps.values()), -100 * comparable)
+    return Test(statement, baseline, DATA, "ResNet18", lambda gaps: fmean(gaps.values()), -100 * comparable)
 
 
 def _baselines(study: Study) -> list[str]:
@@ -219,7 +220,7 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
             yield not_tested(test.statement, f"Sparsities that both methods reach on {dataset}: {shown}.")
             continue
         artefacts = [runs[seed].artefact for seed in values for runs in (fls, other)]
-        setting = _setting(test, study, dataset, fls[min(values)])
+        setting = _setting(study, dataset, fls[min(values)], test.data, test.network)
         yield judge(test.statement, Evidence(dataset, values, setting, artefacts), "above", test.bound)
 
 
@@ -228,7 +229,19 @@ def _gaps(fls: Result, other: Result) -> Gaps:
     return {sparsity: 100 * (first[sparsity] - second[sparsity]) for sparsity in first if sparsity in second}
 
 
-def _setting(test: Test, study: Study, dataset: str, run: Result) -> str:
+def _setting(study: Study, dataset: str, run: Result, data: tuple[str, ...], network: str = "ResNet18") -> str:
+    """What was done here, and what the paper did where it is known to differ."""
     sparsity = next(key.removeprefix(PREFIX) for key in run.content if key.startswith(PREFIX))
-    data, network = data_setting(study, dataset, test.data), network_setting(run, f"{sparsity}.json", test.network)
-    return f"{data}; {network}; batch norm recalibrated, no training after pruning; the paper's protocol is not known."
+    parts = [data_setting(study, dataset, data), network_setting(run, f"{sparsity}.json", network)]
+    if "prune" in study.params:
+        parts += _curvature(study.params["prune"])
+    return "; ".join([*parts, "batch norm recalibrated, no training after pruning; the paper's protocol is not known."])
+
+
+def _curvature(params: Mapping) -> list[str]:
+    steps, temperature = params["fls"]["first_steps"], params["temperature"]
+    return [
+        f"FLS learnt in {steps} steps" if steps else "FLS at its closed-form start, nothing learnt",
+        f"{params['curvature_images']:,} images for the Fisher matrix"
+        + (f", its softmax at temperature {temperature:g}" if temperature != 1 else ""),
+    ]
