@@ -58,7 +58,7 @@ def test_ids_are_unique_over_all_figures_and_every_reference_has_its_target(draw
 def test_axes_have_labels_with_units_and_methods_their_names(drawn):
     expected = {
         "train": {"epoch", "accuracy (%)", "digits"},
-        "prune": {"sparsity", "test accuracy (%)", "FLS", "OBS", "magnitude", "dense", "95 %"},
+        "prune": {"sparsity (%)", "test accuracy (%)", "FLS", "OBS", "magnitude", "dense", "95"},
         "federate": {"round", "validation accuracy (%)", "validation loss (nats)", "HoVeFL 12 H + 6 V", "FedAvg"},
         "gan": {"round", "validation FCD", "FSL-GAN", "centralised"},
         "bench": {"time relative to dense", "compressed file (kB)", "test accuracy (%)", "digits on local", "FLS"},

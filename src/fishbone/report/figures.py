@@ -46,7 +46,7 @@ def draw_prune(study: Study, path: Path) -> None:
             ]
             dense = [run.content["dense_test_accuracy"] for run in study.of("prune", dataset)]
             axes.axhline(100 * np.mean(dense), color=BLACK, linestyle="--", linewidth=1, label="dense")
-            _finish(axes, f"{dataset}{what}", "sparsity", "test accuracy (%)", [*curves, 100 * np.array(dense)])
+            _finish(axes, f"{dataset}{what}", "sparsity (%)", "test accuracy (%)", [*curves, 100 * np.array(dense)])
             _sparsity_ticks(axes, study.of("prune", dataset))
         legend(figure, panels)
         save_svg(figure, path)
@@ -79,7 +79,7 @@ def _remaining(sparsities: list[float]) -> np.ndarray:
 
 def _sparsity_ticks(axes: Axes, runs: list[Result]) -> None:
     sparsities = sorted(set().union(*map(accuracies, runs)))
-    axes.set_xticks(_remaining(sparsities), [f"{100 * sparsity:g} %" for sparsity in sparsities])
+    axes.set_xticks(_remaining(sparsities), [f"{100 * sparsity:g}" for sparsity in sparsities])
 
 
 def draw_federate(study: Study, path: Path) -> None:
