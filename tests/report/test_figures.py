@@ -90,7 +90,7 @@ def test_one_seed_two_data_sets_and_unknown_methods_are_drawn(tmp_path):
         for dataset in ("a", "b")
     ]
     FIGURES["prune"](read_study(files, {}), tmp_path / "prune.svg")
-    assert {"a", "b", "mine", "FLS", "90 %"} <= set(texts((tmp_path / "prune.svg").read_text(encoding="utf-8")))
+    assert {"a", "b", "mine", "FLS", "90"} <= set(texts((tmp_path / "prune.svg").read_text(encoding="utf-8")))
 
 
 def test_variants_and_gradual_pruning_have_panels_of_their_own_and_room_for_their_names(tmp_path):

@@ -25,7 +25,8 @@ TEXTS = {
         "Each method zeroes weights of the same trained network step by step and adjusts the others, without training "
         "again. FLS chooses and compensates with a model of the inverse Fisher matrix, learnt if the study gives it "
         "steps, OBS inverts an estimate of its blocks, magnitude drops the smallest weights. Time and memory are what "
-        "pruning adds to the process; the choice of the damping is not in the time. Methods called gradual train what is left after every step.",
+        "pruning adds to the process; the choice of the damping is not in the time. Methods called gradual train what "
+        "is left after every step.",
         f"Test accuracy by sparsity, batch norm recalibrated. {SEEDS}",
     ),
     "federate": Text(
