@@ -102,6 +102,9 @@ def test_same_seed_same_bits_and_a_checkpoint_resumes(task, tmp_path):
         if row["step"] == 3:
             raise Killed
 
+    def refuse(row):
+        raise AssertionError("the work was done already")
+
     one, other, whole = (copy.deepcopy(model) for _ in range(3))
     learning = replace(LEARNING, first_steps=3, held_out=16)
     Surgeon(whole, loader, learning=learning).prune(0.8, steps=5)
@@ -110,9 +113,12 @@ def test_same_seed_same_bits_and_a_checkpoint_resumes(task, tmp_path):
     assert (tmp_path / "c").exists()
     pruned = Surgeon(other, loader, learning=learning).prune(0.8, steps=5, checkpoint=tmp_path / "c")
     assert len(pruned.history) == 5
-    assert not (tmp_path / "c").exists()
+    late = copy.deepcopy(model)  # the file stays until the caller has saved the network
+    again = Surgeon(late, loader, learning=learning).prune(0.8, steps=5, checkpoint=tmp_path / "c", report=refuse)
+    assert again.history == pruned.history
     for name, value in whole.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name
+        assert torch.equal(late.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])

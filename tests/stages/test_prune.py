@@ -248,6 +248,13 @@ def test_a_network_from_a_file_of_ones_own_is_pruned(trained, tmp_path):
     assert set(masks) == {"2.weight"}
     assert int((~masks["2.weight"]).sum()) == 162
     assert torch.count_nonzero(weights["2.weight"][~masks["2.weight"]]) == 0
+    checkpoint, taken = tmp_path / "progress.safetensors", tmp_path / "a file"
+    taken.touch()
+    with pytest.raises(OSError):  # what was pruned cannot be written
+        invoke([*given, *rest[:2], "--out", str(taken), "--sparsity", "0.5", "--checkpoint", str(checkpoint)])
+    assert checkpoint.exists()
+    invoke([*given, *rest, "--sparsity", "0.5", "--checkpoint", str(checkpoint)])
+    assert not checkpoint.exists()
     for message, bad in {
         "--model and --pattern and --temperature exclude": [
             "--model",

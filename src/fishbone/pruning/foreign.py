@@ -110,4 +110,6 @@ def prune_file(
     write_tensors(out / "pruned.mask.safetensors", pruned.masks)
     write_history(out / "history.csv", pruned.history)
     write_json(out / "metrics.json", metrics)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
     return metrics

@@ -134,7 +134,8 @@ class Surgeon:
             gammas: dampings to try on the validation inputs; the one with the least loss is taken. One alone is taken
                 as it is.
             solver: of the joint compensation.
-            checkpoint: file to keep progress in and to resume from.
+            checkpoint: file to keep progress in and to resume from. It stays, so that nothing is lost if what comes
+                next fails: remove it when the pruned network is saved.
             report: called with a row after each step.
 
         Raises:
@@ -181,7 +182,6 @@ class Surgeon:
         judge = "validation_loss_without_recalibration", self._loss
         history = follow(final, path, judge, progress, losses, report)
         recalibrate(self.model, self.inputs)
-        progress.remove()
         return Pruned(final.masks, gamma if self.method.damped else None, losses, history)
 
     def _losses(self, gammas: Sequence[float], operation, path: list[float]) -> dict[str, float]:
