@@ -20,7 +20,8 @@ def rows(seed=0, images=40) -> torch.Tensor:
 def estimator(source=None, **changes) -> FishLeg:
     plain = {
         "form": "outer", "start": "rows", "first_steps": 40, "later_steps": 40, "learning_rate": 0.01,
-        "directions": 8, "batch": 10, "held_out": 10, "precondition": True, "weights": "all", "renew": False,
+        "directions": 8, "drawn_from": "noise", "batch": 10, "held_out": 10,
+        "precondition": True, "weights": "all", "renew": False,
     }  # fmt: skip
     learning = Learning(**plain | changes)
     gradients = GivenGradients(LAYOUT, source if source is not None else rows())

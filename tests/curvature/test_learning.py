@@ -7,7 +7,7 @@ import torch
 from dense_kronecker import DOUBLE, EYE, IN, ONES, OUT, dense, fisher, random_model, random_rows, rows_of, spread
 
 from fishbone.curvature.kronecker import KroneckerInverse
-from fishbone.curvature.learning import Learning, fisher_product, learn, surrogate
+from fishbone.curvature.learning import Learning, directions, fisher_product, learn, surrogate
 
 GAMMA = 0.2
 FORMS = pytest.mark.parametrize(
@@ -38,7 +38,8 @@ class Constant:
 def recipe(**changes) -> Learning:
     plain = {
         "form": "outer", "start": "isotropic", "first_steps": 0, "later_steps": 0, "learning_rate": 0.1,
-        "directions": 8, "batch": 100, "held_out": 1, "precondition": True, "weights": "all", "renew": False,
+        "directions": 8, "drawn_from": "noise", "batch": 100, "held_out": 1,
+        "precondition": True, "weights": "all", "renew": False,
     }  # fmt: skip
     return Learning(**plain | changes)
 
@@ -105,9 +106,23 @@ def learnt_error(matrix: torch.Tensor, steps: int, fixed: int | None = None, **c
 
 
 @pytest.mark.parametrize("precondition", [True, False])
-def test_learning_finds_a_representable_inverse_in_spite_of_random_directions(precondition):
+@pytest.mark.parametrize("drawn_from", ["noise", "gradients"])
+def test_learning_finds_a_representable_inverse_in_spite_of_random_directions(precondition, drawn_from):
     matrix = torch.kron(spread(OUT, 5, 1), spread(IN, 5, 2))
-    assert learnt_error(matrix, 600, precondition=precondition) < 1e-8
+    assert learnt_error(matrix, 600, precondition=precondition, drawn_from=drawn_from) < 1e-8
+
+
+def test_directions_are_white_noise_or_have_the_fisher_matrix_as_covariance():
+    rows, mask = random_rows(), ONES.clone()
+    mask[0, 0] = 0
+    kept = mask.flatten()[:, None] * mask.flatten()
+    for drawn_from, covariance in (("noise", EYE), ("gradients", len(rows) * fisher(rows))):
+        drawn = directions(recipe(drawn_from=drawn_from, directions=200_000), rows, mask, torch.Generator())
+        u = torch.cat(list(drawn)).flatten(1)
+        assert len(u) == 200_000
+        scale = covariance.diagonal().sqrt()
+        error = (u.T @ u / len(u) - covariance * kept) / (scale[:, None] * scale)
+        assert error.abs().max() < 0.02
 
 
 def test_preconditioning_learns_ill_conditioned_directions_sooner():

@@ -23,7 +23,9 @@ class Learning:
         first_steps: Adam steps before the first pruning step; 0 leaves the start.
         later_steps: Adam steps of each later refinement, from factors and moments as they were.
         learning_rate: Adam's, relative to the mean size of a factor's entries; falls linearly to 0.
-        directions: Gaussian directions u in a step.
+        directions: random directions u in a step.
+        drawn_from: ``noise``, u ~ N(0, I), for which Q learns all directions alike; or ``gradients``, random sums of
+            the step's gradient rows, as FishLeg does for optimisation: Q then learns little about flat directions.
         batch: images whose Fisher matrix a step sees.
         held_out: images kept apart to judge Q; 0: learning is never undone.
         precondition: multiply the residual by Q, so that ½ ||v - v*||² rather than the loss itself goes down;
@@ -39,6 +41,7 @@ class Learning:
     later_steps: int
     learning_rate: float
     directions: int
+    drawn_from: Literal["noise", "gradients"]
     batch: int
     held_out: int
     precondition: bool
@@ -74,7 +77,7 @@ def learn(
         for piece in next(batches):
             for index, (layer, gradients, mask) in enumerate(zip(layers, piece, masks, strict=True)):
                 rows = gradients.rows()
-                for u in _directions(learning.directions, mask, draws(step, index)):
+                for u in directions(learning, rows, mask, draws(step, index)):
                     (len(rows) * surrogate(layer, rows, gamma, mask, u, learning.precondition)).backward()
             images += len(rows)
         for group in optimiser.param_groups:
@@ -111,11 +114,22 @@ def fisher_product(rows: Tensor, vectors: Tensor) -> Tensor:
     return ((wide @ flat.T) @ flat).view_as(vectors) / len(rows)
 
 
-def _directions(count: int, mask: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """``count`` Gaussian directions (m, o, n) on the mask, as many at a time as `ROW_BYTES` allows."""
+def directions(learning: Learning, rows: Tensor, mask: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    """``learning.directions`` directions (m, o, n) on the mask, as many at a time as `ROW_BYTES` allows.
+
+    Args:
+        rows: (images, K, o, n).
+    """
     most = max(1, ROW_BYTES // (mask.numel() * mask.element_size()))
-    for first in range(0, count, most):
-        yield torch.randn(min(most, count - first), *mask.shape, generator=generator, dtype=mask.dtype) * mask
+    for first in range(0, learning.directions, most):
+        count = min(most, learning.directions - first)
+        if learning.drawn_from == "noise":
+            u = torch.randn(count, *mask.shape, generator=generator, dtype=mask.dtype)
+        else:
+            flat = rows.flatten(0, 1)
+            weights = torch.randn(count, len(flat), generator=generator, dtype=flat.dtype)
+            u = torch.tensordot(weights, flat, 1)
+        yield u * mask
 
 
 def _sizes(layer: KroneckerInverse) -> list[float]:

@@ -23,6 +23,7 @@ from fishbone.curvature.protocol import Estimator
 from fishbone.curvature.statistics import rows, squares
 
 ONCE = 10**9  # more steps than any trajectory has
+COLD = {"first_steps": 1000, "learning_rate": 0.03}  # what it takes to learn Q from a start that knows little
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ VARIANTS = {
     "fls-outer": _fls(form="outer"),
     "fls-inner": _fls(form="inner"),
     "fls-three-way": _fls(form="three_way"),
-    "fls-isotropic": _fls(start="isotropic", first_steps=1000, learning_rate=0.03),
-    "fls-diagonal": _fls(start="diagonal", first_steps=1000, learning_rate=0.03),
+    "fls-isotropic": _fls(start="isotropic", **COLD),
+    "fls-isotropic-gradients": _fls(start="isotropic", drawn_from="gradients", **COLD),
+    "fls-diagonal": _fls(start="diagonal", **COLD),
     "fls-rows": _fls(start="rows"),
     "fls-plain-loss": _fls(precondition=False),
     "fls-independent": _fls("independent"),

@@ -26,8 +26,8 @@ from fishbone.pruning.patterns import check, parse_pattern
 from fishbone.pruning.trajectory import follow, score_dampings
 
 LEARNING = Learning(
-    form="three_way", start="activations", first_steps=0, later_steps=0, learning_rate=1e-3, directions=4, batch=25,
-    held_out=0, precondition=True, weights="all", renew=False,
+    form="three_way", start="activations", first_steps=0, later_steps=0, learning_rate=1e-3, directions=4,
+    drawn_from="noise", batch=25, held_out=0, precondition=True, weights="all", renew=False,
 )  # fmt: skip
 SOLVER = Solver(iterations=100, tolerance=1e-3)
 SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
@@ -170,7 +170,7 @@ class Surgeon:
         drift = Drift(self.gradients, self.model) if self.method.first_order else None
 
         def operation(model: nn.Module, gamma: float, trial: bool = True) -> Operation:
-            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, None if trial else drift)
+            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, drift)
 
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}

@@ -57,6 +57,7 @@ LABELS = {
     "fls-inner": "FLS, inner diagonal",
     "fls-three-way": "FLS, three-way",
     "fls-isotropic": "FLS from I/γ",
+    "fls-isotropic-gradients": "FLS from I/γ, gradient directions",
     "fls-diagonal": "FLS from diagonal",
     "fls-rows": "FLS from rows' bases",
     "fls-plain-loss": "FLS, plain loss",

@@ -210,10 +210,7 @@ def _gradients(
 
 
 def _operations(method: Method, params: Params, network: nn.Module, gradients: Gradients, seed: int):
-    """trial → (network, damping) → operation.
-
-    Trials do without drift, and FishLeg does not go on learning in them.
-    """
+    """trial → (network, damping) → operation; in trials FishLeg does not go on learning."""
     fls = params.fls.model_dump()
     learning = Learning(**fls | {"held_out": round(method.share * fls["held_out"])})
     drift = Drift(gradients, network) if method.first_order else None
@@ -226,7 +223,7 @@ def _operations(method: Method, params: Params, network: nn.Module, gradients: G
         surgery = Surgery(method.ranking, method.compensation, every, solver, scope=params.scope)
 
         def operation(model: nn.Module, gamma: float = 0.0) -> Operation:
-            return Operation(model, gradients.layout, make(gamma, trial), surgery, None if trial else drift)
+            return Operation(model, gradients.layout, make(gamma, trial), surgery, drift)
 
         return operation
 

@@ -8,9 +8,9 @@ from fishbone.parameters import Block
 
 Method = Literal[
     "magnitude", "obd", "obs", "obs-independent", "obs-anchored", "chita", "mfac", "kfac", "ekfac", "fls",
-    "fls-start", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-diagonal", "fls-rows",
-    "fls-plain-loss", "fls-independent", "fls-joint", "fls-first-order", "fls-first-order-renewed",
-    "obs-first-order", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
+    "fls-start", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-isotropic-gradients",
+    "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent", "fls-joint", "fls-first-order",
+    "fls-first-order-renewed", "obs-first-order", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
     "fls-tenth", "obs-tenth", "fls-untempered", "obs-untempered",
     "magnitude-gradual", "obs-gradual", "fls-gradual",
 ]  # fmt: skip
@@ -38,7 +38,10 @@ class Fls(Block):
     first_steps: int = Field(description="Adam steps on the dense network; 0: the closed-form start only", ge=0)
     later_steps: int = Field(description="Adam steps of each later refinement, going on from the last", ge=0)
     learning_rate: float = Field(description="Adam's, relative to a factor's mean entry; falls to 0", gt=0)
-    directions: int = Field(description="Gaussian directions in an Adam step", ge=1)
+    directions: int = Field(description="random directions in an Adam step", ge=1)
+    drawn_from: Literal["noise", "gradients"] = Field(
+        description="noise: Gaussian directions; gradients: random sums of the step's gradients"
+    )
     batch: int = Field(description="images in an Adam step", ge=1)
     held_out: int = Field(
         description="curvature images kept apart: a layer that gets worse on them is put back; 0: none", ge=0
