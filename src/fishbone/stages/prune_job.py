@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +128,7 @@ class Judge:
     bf16: bool
 
     @classmethod
-    def of(cls, dataset: Dataset, params: Params, recalibration: Tensor) -> "Judge":
+    def of(cls, dataset: Dataset, params: Params, recalibration: Tensor) -> Self:
         splits = {name: dataset.split(name) for name in ("validation", "test")}
         return cls(splits, params.judging_images, recalibration, uses_bf16(params.precision, torch.device("cpu")))
 
