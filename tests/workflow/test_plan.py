@@ -77,4 +77,4 @@ def test_unknown_study_is_named_with_the_known_ones():
         cwd=PROJECT, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "quick, cifar10, cifar10-resnet18, cifar10-short, tiny-imagenet-40" in done.stderr
+    assert "quick, ablations, cifar10, cifar10-resnet18, cifar10-short, tiny-imagenet-40" in done.stderr
