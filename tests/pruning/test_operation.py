@@ -17,7 +17,9 @@ from fishbone.pruning.methods import METHODS, VARIANTS, estimators
 from fishbone.pruning.operation import Operation, Surgery
 
 SOLVER = Solver(iterations=300, tolerance=1e-7)
-LEARNING = Learning("outer", "activations", 10, 5, 1e-3, 4, "noise", 5, 5, precondition=True, weights="all", renew=False)
+LEARNING = Learning(
+    "outer", "activations", 10, 5, 1e-3, 4, "noise", 5, 5, precondition=True, weights="all", renew=False
+)
 
 
 @pytest.fixture
