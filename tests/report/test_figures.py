@@ -7,7 +7,7 @@ import pytest
 from report import small_study
 
 from fishbone.report.bench_figure import pareto
-from fishbone.report.figures import FIGURES
+from fishbone.report.figures import FIGURES, TOPICS
 from fishbone.report.palette import KNOWN, label
 from fishbone.report.study import read_study
 from fishbone.stages.prune_plan import Method
@@ -93,18 +93,33 @@ def test_one_seed_two_data_sets_and_unknown_methods_are_drawn(tmp_path):
     assert {"a", "b", "mine", "FLS", "90"} <= set(texts((tmp_path / "prune.svg").read_text(encoding="utf-8")))
 
 
-def test_variants_and_gradual_pruning_have_panels_of_their_own_and_room_for_their_names(tmp_path):
-    names = get_args(Method)
-    files = [
-        small_study.prune(tmp_path / "s", name, seed, {"0.5": 0.9, "0.9": 0.8}) for name in names for seed in (0, 1)
-    ]
-    FIGURES["prune"](read_study(files, {}), tmp_path / "prune.svg")
-    svg = (tmp_path / "prune.svg").read_text(encoding="utf-8")
-    found = texts(svg)
+def draw(folder, names):
+    files = [small_study.prune(folder / "s", name, seed, {"0.5": 0.9, "0.9": 0.8}) for name in names for seed in (0, 1)]
+    FIGURES["prune"](read_study(files, {}), folder / "prune.svg")
+    return (folder / "prune.svg").read_text(encoding="utf-8")
+
+
+def test_variants_and_gradual_pruning_have_panels_of_their_own(tmp_path):
+    found = texts(draw(tmp_path, ["fls", "obs", "fls-start", "obs-tenth", "fls-gradual"]))
     assert {"digits", "digits: variants", "digits: with training between the steps"} <= set(found)
-    assert {label(name) for name in names} <= set(found)
+
+
+def test_many_variants_have_a_panel_for_each_topic_and_room_for_their_names(tmp_path):
+    names = get_args(Method)
+    svg = draw(tmp_path, names)
+    found = set(texts(svg))
+    topics = [f"digits: {what}" for what in (*TOPICS, "other variants", "with training between the steps")]
+    assert {"digits", *topics} <= found
+    assert "digits: variants" not in found
+    assert {label(name) for name in names} <= found
     height = float(re.search(r'height="([\d.]+)pt"', svg)[1])
-    assert height > 72 * (3 * 2.7 + 0.2 * len(names) / 2)
+    assert height > 72 * ((1 + len(topics)) * 2.7 + 0.2 * len(names) / 2)
+
+
+def test_topics_are_of_known_methods_and_each_has_one():
+    named = [name for names in TOPICS.values() for name in names]
+    assert set(named) <= set(get_args(Method))
+    assert len(named) == len(set(named))
 
 
 def test_a_device_that_failed_has_panels_that_say_so(tmp_path):

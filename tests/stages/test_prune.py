@@ -8,14 +8,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 from killing import hashes, kill_when, run
+from stripes import save_stripes
 
 from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.errors import InputError
-from fishbone.files import read_json, read_tensors, sha256, write_tensors
+from fishbone.files import read_json, read_tensors, sha256
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model, save_model, sidecar
 from fishbone.pruning import methods
-from fishbone.seeding import numpy_generator
 from fishbone.stages.prune import command
 from fishbone.stages.prune_plan import Method
 
@@ -71,17 +71,7 @@ METHODS = ["fls", "obs", "magnitude", "fls-assimilated"]
 def trained(tmp_path_factory):
     """(weights, data set) of a small network on three kinds of stripes."""
     folder = tmp_path_factory.mktemp("trained")
-    draw = numpy_generator(0, "stripes")
-    labels = draw.integers(0, 3, 240)
-    images = draw.integers(0, 120, (240, 8, 8, 1)).astype("uint8")
-    for image, label in zip(images, labels, strict=True):
-        image[:, 2 * label : 2 * label + 3] += 100
-    order = draw.permutation(240)
-    save_dataset(
-        folder / "stripes.npz", images=images, labels=labels, train=order[:160], validation=order[160:200],
-        test=order[200:], class_names=["a", "b", "c"],
-    )  # fmt: skip
-    dataset = load_dataset(folder / "stripes.npz")
+    dataset = load_dataset(save_stripes(folder / "stripes.npz"))
     architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3}
     model = build(architecture, 0)
     inputs, targets = dataset.split("train")
@@ -230,55 +220,6 @@ def test_retraining_trains_what_is_left_and_nothing_else(trained, tmp_path):
     assert not torch.equal(trained_on.conv1.weight, plain.conv1.weight)  # layers that are not pruned train too
 
 
-def test_a_network_from_a_file_of_ones_own_is_pruned(trained, tmp_path):
-    (tmp_path / "net.py").write_text(
-        "import torch\n\n\ndef make_net():\n    layers = [torch.nn.Conv2d(1, 6, 3), torch.nn.ReLU()]\n"
-        "    layers += [torch.nn.Conv2d(6, 6, 3), torch.nn.BatchNorm2d(6), torch.nn.ReLU(), torch.nn.Flatten()]\n"
-        "    return torch.nn.Sequential(*layers, torch.nn.Linear(96, 3))\n"
-    )
-    namespace = {}
-    exec((tmp_path / "net.py").read_text(), namespace)
-    write_tensors(tmp_path / "w.safetensors", namespace["make_net"]().state_dict())
-    given = ["--model-file", f"{tmp_path}/net.py:make_net", "--weights", str(tmp_path / "w.safetensors")]
-    rest = ["--data", str(trained[1]), "--out", str(tmp_path / "out")]
-    invoke([*given, *rest, "--sparsity", "0.5", "--temperature", "3"])
-    metrics = read_json(tmp_path / "out" / "metrics.json")
-    assert metrics["sparsity"] == 0.5
-    masks, _ = read_tensors(tmp_path / "out" / "pruned.mask.safetensors")
-    weights, _ = read_tensors(tmp_path / "out" / "pruned.safetensors")
-    assert set(masks) == {"2.weight"}
-    assert int((~masks["2.weight"]).sum()) == 162
-    assert torch.count_nonzero(weights["2.weight"][~masks["2.weight"]]) == 0
-    checkpoint, taken = tmp_path / "progress.safetensors", tmp_path / "a file"
-    taken.touch()
-    with pytest.raises((FileExistsError, NotADirectoryError)):  # what was pruned cannot be written
-        invoke([*given, *rest[:2], "--out", str(taken), "--sparsity", "0.5", "--checkpoint", str(checkpoint)])
-    assert checkpoint.exists()
-    invoke([*given, *rest, "--sparsity", "0.5", "--checkpoint", str(checkpoint)])
-    assert not checkpoint.exists()
-    for message, bad in {
-        "--model and --pattern and --temperature exclude": [
-            "--model",
-            str(trained[0]),
-            "--params",
-            json.dumps(PARAMS),
-            *rest,
-            "--pattern",
-            "2:4",
-            "--temperature",
-            "3",
-        ],
-        "needs --weights": [*given[:2], *rest, "--sparsity", "0.5"],
-        "no function other": ["--model-file", f"{tmp_path}/net.py:other", *given[2:], *rest, "--sparsity", "0.5"],
-        "exclude each other": [*given, *rest, "--sparsity", "0.5", "--model", str(trained[0])],
-        "no such Python file": ["--model-file", "gone.py:make", *given[2:], *rest, "--sparsity", "0.5"],
-        "3 does not divide": [*given, *rest, "--sparsity", "0.5", "--pattern", "1:4"],
-    }.items():
-        with pytest.raises((InputError, click.UsageError)) as caught:
-            invoke(bad)
-        assert message.replace("3 does not", "4 does not") in str(caught.value)
-
-
 def test_wrong_input_is_named_before_any_work(trained, tmp_path):
     bad = {
         "sparsities should ascend": {"sparsities": [0.7, 0.4]},
@@ -298,6 +239,11 @@ def test_wrong_input_is_named_before_any_work(trained, tmp_path):
         with pytest.raises(InputError, match=message):
             prune(trained, tmp_path / "out", method, fls=unlearnt)
     assert not (tmp_path / "out").exists()
+
+
+def test_options_of_a_network_from_a_file_are_refused_beside_model(trained, tmp_path):
+    with pytest.raises(click.UsageError, match="--model and --pattern and --temperature exclude"):
+        invoke([*arguments(trained, tmp_path / "out"), "--pattern", "2:4", "--temperature", "3"])
 
 
 def test_other_data_than_the_network_was_trained_on_is_refused(trained, tmp_path):

@@ -14,6 +14,20 @@ from fishbone.report.study import Result, Study
 
 TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
 
+LEGIBLE = 8  # curves
+TOPICS = {
+    "form and start of the inverse": {"fls-outer", "fls-inner", "fls-three-way", "fls-start", "fls-rows"},
+    "learning": {"fls-isotropic", "fls-isotropic-gradients", "fls-diagonal", "fls-plain-loss"},
+    "compensation": {
+        "fls-independent",
+        "fls-joint",
+        "fls-first-order",
+        "fls-first-order-renewed",
+        "obs-first-order",
+    },
+    "the inverse brought up to date": {"fls-assimilated", "fls-assimilated-all", "fls-renewed"},
+}
+
 
 def draw_train(study: Study, path: Path) -> None:
     """Accuracy by epoch."""
@@ -57,10 +71,17 @@ def _groups(methods: list[str]) -> Iterator[tuple[str, list[str]]]:
     gradual = [name for name in methods if name.endswith("-gradual")]
     variants = [name for name in methods if name not in gradual and is_variant(name)]
     plain = [name for name in methods if name not in [*gradual, *variants]]
+    reference = [name for name in plain if name in ("fls", "obs")]
     if plain:
         yield "", plain
-    if variants:
-        yield ": variants", [name for name in plain if name in ("fls", "obs")] + variants
+    if len(variants) <= LEGIBLE:
+        topics = {"variants": variants}
+    else:
+        topics = {what: [name for name in variants if name in names] for what, names in TOPICS.items()}
+        topics["other variants"] = [name for name in variants if not any(name in found for found in topics.values())]
+    for what, names in topics.items():
+        if names:
+            yield f": {what}", reference + names
     if gradual:
         yield ": with training between the steps", gradual
 
