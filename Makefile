@@ -19,11 +19,9 @@ reproduce: $(READY)
 	@echo "== study '$(STUDY)' with profile '$(PROFILE)'"
 	@fishbone reproduce --study $(STUDY) --profile $(PROFILE)
 
-# Into a DVC remote that git keeps: metrics and small trained networks, no pruned ones and no images.
 publish: $(READY)
-	@echo "== small results of the study '$(STUDY)' into recorded/; commit them"
-	@sed -nE 's|^    - (results/$(STUDY)/[^ ]+)$$|\1|p' dvc.yaml | sort -u | grep -E '\.(json|csv|svg|html)$$|/train/' \
-		| xargs -I@ find @ -type f -size -1000000c | xargs dvc push --remote recorded
+	@echo "== small results of the study '$(STUDY)' into recorded/"
+	@fishbone publish --study $(STUDY)
 
 test: $(READY)
 	@echo "== tests (slow ones: .venv/bin/pytest -m slow)"

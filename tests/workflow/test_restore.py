@@ -123,6 +123,32 @@ def test_tracking_twice_logs_once_and_a_clone_can_rebuild_the_database(finished,
     assert count == len(metrics) > 5
 
 
+def test_publish_keeps_small_results_for_a_clone_without_any_other_remote(clone):
+    stray = clone.root / "recorded/files/md5/00/0123456789abcdef0123456789abcd"
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_text("of no record")
+    clone.fishbone("publish", "--study", "smoke")
+    assert not stray.exists()
+    shutil.rmtree(clone.root / ".dvc" / "cache")
+    shutil.rmtree(clone.root / "results")
+    clone.dvc("pull", "--quiet", "--allow-missing", "--remote", "recorded", *stage_names(clone))
+    found = {path.relative_to(clone.root / "results/smoke") for path in (clone.root / "results").rglob("*.*")}
+    assert {path.suffix for path in found if path.parts[0] != "train"} == {".json", ".csv", ".svg", ".html"}
+    assert Path("train/digits/seed0/model.safetensors") in found
+    assert not any(path.stat().st_size >= 1_000_000 for path in (clone.root / "recorded").rglob("*"))
+
+
+def test_publish_of_results_that_are_not_here_says_so_and_removes_nothing(clone):
+    shutil.rmtree(clone.root / ".dvc" / "cache")
+    before = sorted((clone.root / "recorded").rglob("*"))
+    done = clone.fishbone("publish", "--study", "smoke", check=False)
+    assert done.returncode == 2
+    assert "not in DVC's cache" in done.stderr
+    assert "results/smoke/" in done.stderr
+    assert "nothing is recorded" in clone.fishbone("publish", "--study", "quick", check=False).stderr
+    assert sorted((clone.root / "recorded").rglob("*")) == before
+
+
 def test_claims_print_as_json(finished):
     claims = json.loads(finished.fishbone("claims", "--study", "smoke", "--json").stdout)
     assert {claim["verdict"] for claim in claims} <= {"holds", "fails", "not tested"}

@@ -18,6 +18,7 @@ import yaml
 from fishbone.provenance import stamp
 from fishbone.provenance.dag import environment, tool
 from fishbone.provenance.generate import check
+from fishbone.provenance.lock import locked, of_study
 from fishbone.provenance.params import QUICK, load_study
 
 
@@ -63,7 +64,7 @@ def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
     """
     check(root)
     everything = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    stages = {name: stage for name, stage in everything.items() if name.rpartition("-")[0] == study}
+    stages = of_study(everything, study)
     status = subprocess.run(
         tool("dvc", "status", "--json", *stages),
         cwd=root,
@@ -72,10 +73,9 @@ def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
         capture_output=True,
         text=True,
     )
-    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8")) if (root / "dvc.lock").is_file() else {}
-    locked = {name: {out["path"]: out["md5"] for out in s["outs"]} for name, s in lock.get("stages", {}).items()}
+    md5s = {name: {out["path"]: out["md5"] for out in stage["outs"]} for name, stage in locked(root).items()}
     told = json.loads(status.stdout or "{}")
-    differ = {name for name in stages if name in told and changed(told[name], locked.get(name, {}), root)}
+    differ = {name for name in stages if name in told and changed(told[name], md5s.get(name, {}), root)}
     stale = stale_stages(stages, differ)
     old = [out for name in stale for out in stages[name]["outs"] if (root / out).exists()]
     for out in old:

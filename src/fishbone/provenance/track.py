@@ -13,22 +13,16 @@ import subprocess
 from pathlib import Path
 
 import click
-import yaml
 
 from fishbone.files import read_json, sha256
+from fishbone.provenance.lock import locked, of_study
 from fishbone.provenance.params import QUICK, load_study
 
 
 def recorded(study: str, root: Path) -> dict[str, dict]:
     """``{path of a metrics file: {"stage", "digest"}}`` for what ``dvc.lock`` holds of the study."""
-    lock = root / "dvc.lock"
-    if not lock.is_file():
-        return {}
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
     found = {}
-    for name, stage in stages.items():
-        if not name.startswith(f"{study}-"):
-            continue
+    for name, stage in of_study(locked(root), study).items():
         hashes = {out["path"]: out["md5"] for out in stage["outs"]}
         for path in hashes:
             if path.endswith("metrics.json"):
