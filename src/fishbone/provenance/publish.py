@@ -33,7 +33,8 @@ def publish(study: str, root: Path = Path()) -> tuple[int, int]:
     """Push what a study has recorded and is small; returns (objects added, objects removed).
 
     Raises:
-        InputError: nothing of the study is recorded, or DVC's cache has not all of it; nothing is removed then.
+        InputError: nothing of the study is recorded, or DVC's cache has not all of it; the rest has been pushed then, and nothing
+            removed.
     """
     stages = locked(root)
     wanted = small(of_study(stages, study))
@@ -43,10 +44,10 @@ def publish(study: str, root: Path = Path()) -> tuple[int, int]:
         )
     # Imported late: DVC takes a second, and the other verbs do without.
     from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
 
     with Repo(str(root)) as repo:
-        added = repo.cloud.push({HashInfo("md5", md5) for md5 in wanted.values()}, remote=REMOTE).transferred
+        hashes = {out.hash_info for out in repo.index.outs if out.hash_info.value in set(wanted.values())}
+        added = repo.cloud.push(hashes, remote=REMOTE).transferred
         folder = Path(repo.cloud.get_remote(REMOTE).odb.path)
     objects = {path.parent.name + path.name: path for path in folder.glob("??/*")}
     missing = sorted(path for path, md5 in wanted.items() if md5 not in objects)

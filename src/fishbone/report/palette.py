@@ -31,6 +31,8 @@ KNOWN = {
     "obs-anchored": Style(BLUE, "s"),
     "fls-first-order": Style(VERMILLION, "D"),
     "obs-first-order": Style(BLUE, "D"),
+    "fls-tenth": Style(VERMILLION, "P"),
+    "obs-tenth": Style(BLUE, "P"),
     "obd": Style(GREY, "X"),
     "magnitude": Style(GREEN, "v"),
     "fls-gradual": Style(VERMILLION, ">"),
