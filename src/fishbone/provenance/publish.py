@@ -33,7 +33,8 @@ def publish(study: str, root: Path = Path()) -> tuple[int, int]:
     """Push what a study has recorded and is small; returns (objects added, objects removed).
 
     Raises:
-        InputError: nothing of the study is recorded, or DVC's cache has not all of it: the rest is pushed, and nothing removed.
+        InputError: nothing of the study is recorded, or DVC's cache has not all of it; the rest is pushed then and
+            nothing removed.
     """
     stages = locked(root)
     wanted = small(of_study(stages, study))
