@@ -46,7 +46,8 @@ def publish(study: str, root: Path = Path()) -> tuple[int, int]:
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
-        hashes = {out.hash_info for out in repo.index.outs if out.hash_info.value in set(wanted.values())}
+        md5s = set(wanted.values())
+        hashes = {out.hash_info for out in repo.index.outs if out.hash_info.value in md5s}
         added = repo.cloud.push(hashes, remote=REMOTE).transferred
         folder = Path(repo.cloud.get_remote(REMOTE).odb.path)
     objects = {path.parent.name + path.name: path for path in folder.glob("??/*")}
