@@ -20,7 +20,7 @@ from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.nn.models import build
 from fishbone.pruning.compensation import Solver
-from fishbone.pruning.cost import measured
+from fishbone.pruning.cost import Meter
 from fishbone.pruning.methods import METHODS, VARIANTS, estimators
 from fishbone.pruning.operation import Operation, Surgery
 from fishbone.pruning.surgeon import LEARNING
@@ -44,14 +44,14 @@ def one_round(name: str, options: argparse.Namespace) -> dict[str, float]:
     surgery = Surgery("saliency", method.compensation, 1, Solver(options.iterations, 1e-9))
     operation = Operation(model, layout, estimator, surgery)
     model(inputs[:8])  # libraries load and allocate before memory is measured
-    with measured() as cost:
+    with Meter() as meter:
         begun = time.perf_counter()
         operation.prune(0.0)  # fits, removes nothing
         fitted = time.perf_counter()
         operation.surgery = dataclasses.replace(surgery, refine_every=10)
         operation.prune(0.8)
         done = time.perf_counter()
-    return {"fit": fitted - begun, "step": done - fitted, "total": done - begun, "bytes": cost["peak_bytes"]}
+    return {"fit": fitted - begun, "step": done - fitted, "total": done - begun, "bytes": meter.peak_bytes}
 
 
 def main() -> None:

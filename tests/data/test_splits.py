@@ -51,6 +51,12 @@ def test_the_seed_alone_decides_the_split():
         assert not np.array_equal(first[name], other[name])
 
 
+def test_a_test_split_that_takes_every_sample_is_refused():
+    raw = RawData(numbered(np.zeros(10, dtype=np.int64)), None, ("a",), {})
+    with pytest.raises(InputError, match=r"^test: the train split would be empty: .*10 samples \(got 0.95\)"):
+        split(raw, seed=0, validation=0.5, test=0.95)
+
+
 @pytest.mark.parametrize(("validation", "test", "field"), [(0.01, 0.2, "validation"), (0.2, 0.01, "test")])
 def test_an_empty_split_names_the_fraction_to_change(validation, test, field):
     raw = RawData(numbered(np.arange(10) % 2), None, ("a", "b"), {})

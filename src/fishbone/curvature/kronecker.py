@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 Place = Literal["inside", "outside"]
+PIECE = 1 << 18  # entries of a matrix multiplied along the inputs at a time: large temporaries cost memory
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,17 @@ class KroneckerInverse:
 def along_modes(matrices: list[Tensor] | tuple[Tensor, ...], vectors: Tensor) -> Tensor:
     """(…, o, n) multiplied by one square matrix along each mode; two or three matrices."""
     first, *others = matrices
+    turned = first @ vectors
     if len(others) == 1:
-        return first @ vectors @ others[0].mT
-    middle, last = others
-    split = (first @ vectors).unflatten(-1, (len(middle), len(last))) @ last.mT
+        return turned @ others[0].mT
+    rows = max(1, PIECE // turned.shape[-1])
+    pieces = [_along_inputs(*others, piece) for piece in turned.split(rows, dim=-2)]
+    return torch.cat(pieces, dim=-2) if len(pieces) > 1 else pieces[0]
+
+
+def _along_inputs(middle: Tensor, last: Tensor, vectors: Tensor) -> Tensor:
+    """(…, o, i k) multiplied along i and k."""
+    split = vectors.unflatten(-1, (len(middle), len(last))) @ last.mT
     # one wide product in place of one narrow one for each output: a quarter of the time
     return (split.mT.contiguous() @ middle.mT).mT.flatten(-2)
 

@@ -3,7 +3,7 @@
 Everything is a sum over images, so memory is that of the result and of one batch of one layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,12 +61,8 @@ def activation_spectra(
 
 def in_bases(model: nn.Module, gradients: Gradients, bases: Sequence[tuple[Tensor, ...]], start: int) -> list[Spectrum]:
     """Each layer's mean squares in given orthogonal bases: one pass."""
-    sums = [0.0] * len(bases)
-    for layers in gradients.batches(model, start):
-        for index, (layer, basis) in enumerate(zip(layers, bases, strict=True)):
-            sums[index] = sums[index] + along_modes(basis, layer.rows()).square_().sum((0, 1))
-    images = len(gradients) - start
-    return [Spectrum(basis, total / images) for basis, total in zip(bases, sums, strict=True)]
+    means = _mean_squares(model, gradients, start, lambda index, rows: along_modes(bases[index], rows))
+    return [Spectrum(basis, own) for basis, own in zip(bases, gradients.layout.blocks(means), strict=True)]
 
 
 def factors(
@@ -89,11 +85,7 @@ def factors(
 
 def squares(model: nn.Module, gradients: Gradients, start: int = 0) -> Tensor:
     """diag F, (d,); the images before ``start`` are left out."""
-    sums = [0.0] * len(gradients.layout.names)
-    for layers in gradients.batches(model, start):
-        for index, layer in enumerate(layers):
-            sums[index] = sums[index] + layer.rows().square_().sum((0, 1))
-    return gradients.layout.join([total / (len(gradients) - start) for total in sums])
+    return _mean_squares(model, gradients, start, lambda index, rows: rows)
 
 
 def rows(model: nn.Module, gradients: Gradients) -> Tensor:
@@ -105,6 +97,19 @@ def rows(model: nn.Module, gradients: Gradients) -> Tensor:
 def eigenbasis(moment: Tensor) -> Tensor:
     """Eigenvectors of a symmetric matrix as rows; the decomposition is in float64."""
     return torch.linalg.eigh(moment.double()).eigenvectors.mT.to(moment.dtype).contiguous()
+
+
+def _mean_squares(
+    model: nn.Module, gradients: Gradients, start: int, turned: Callable[[int, Tensor], Tensor]
+) -> Tensor:
+    """Mean square of the rows, which ``turned`` may change first, layer by layer (index, rows): (d,)."""
+    total, layout = None, gradients.layout
+    for layers in gradients.batches(model, start):
+        for index, layer in enumerate(layers):
+            own = turned(index, layer.rows()).square_().sum((0, 1))
+            total = own.new_zeros(layout.size) if total is None else total
+            layout.blocks(total)[index].add_(own)  # in place: sums made anew at every batch leave the heap in pieces
+    return total.div_(len(gradients) - start)
 
 
 def _outputs(layer: LayerGradients) -> Tensor:

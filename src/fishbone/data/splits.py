@@ -32,7 +32,7 @@ def stratified(labels: np.ndarray, fraction: float, generator: np.random.Generat
         generator.permutation(np.flatnonzero(labels == label))[:size]
         for label, size in zip(classes, sizes, strict=True)
     ]
-    return np.sort(np.concatenate(chosen))
+    return np.sort(np.concatenate([np.empty(0, np.int64), *chosen]))  # no labels, no classes
 
 
 def split(raw: RawData, *, seed: int, validation: float, test: float) -> dict[str, np.ndarray]:
@@ -58,10 +58,11 @@ def split(raw: RawData, *, seed: int, validation: float, test: float) -> dict[st
     indices = {"train": np.delete(training, cut), "validation": training[cut], "test": held_out}
     for name, members in indices.items():
         if not len(members):
+            blamed = "test" if name == "test" or not len(training) else "validation"
             raise InputError(
                 f"the {name} split would be empty: the source has {len(labels)} samples",
-                field="validation" if name == "train" else name,
-                value=validation if name != "test" else test,
+                field=blamed,
+                value=test if blamed == "test" else validation,
                 remedy="Change the fraction, or use a source with more samples.",
             )
     return {"images": images, "labels": labels, **indices}

@@ -116,7 +116,7 @@ def _conjugate_gradients(
         step = rho / curvature
         x.add_(direction, alpha=step)
         residual.sub_(image, alpha=step)
-        z = residual / diagonal
+        z = torch.div(residual, diagonal, out=image)  # which is done with
         rho, previous = _dot(residual, z), rho
         direction.mul_(rho / previous).add_(z)
     return x, residual.norm().item()
@@ -124,4 +124,4 @@ def _conjugate_gradients(
 
 def _dot(a: Tensor, b: Tensor) -> float:
     """Inner product in float64, without copies of whole vectors."""
-    return sum((p.double() @ q.double()).item() for p, q in zip(a.split(1 << 20), b.split(1 << 20), strict=True))
+    return sum((p.double() @ q.double()).item() for p, q in zip(a.split(1 << 18), b.split(1 << 18), strict=True))

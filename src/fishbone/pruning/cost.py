@@ -1,45 +1,64 @@
 """What pruning costs: wall time and memory above what the process held before."""
 
+import ctypes
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Self
+
+PAGES = Path("/proc/self/statm")
 
 
-@contextmanager
-def measured() -> Iterator[dict[str, float]]:
-    """Fills ``{"seconds", "peak_bytes"}`` when left: wall time, and the greatest resident set above that on entry.
+class Meter:
+    """Counts ``with meter:`` stretches of work, one or several.
 
-    The resident set is sampled every 10 ms from Linux' ``/proc``; elsewhere ``peak_bytes`` is missing.
+    The resident set is sampled every 10 ms from Linux' ``/proc``. Memory that the process has freed but not handed
+    back is handed back before each stretch, so that it does not count.
+
+    Attributes:
+        seconds: of wall time, all stretches together.
+        peak_bytes: the greatest resident set in any of them above that when the meter was made; None before the first
+            stretch, and where there is no ``/proc``.
     """
-    cost: dict[str, float] = {}
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        begun = time.perf_counter()
-        yield cost
-        cost["seconds"] = time.perf_counter() - begun
-        return
-    base = peak = _resident(pages)
-    done = Event()
 
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.01):
-            peak = max(peak, _resident(pages))
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.peak_bytes: int | None = None
+        _hand_back()
+        self._base = _resident()
 
-    watcher = Thread(target=watch, daemon=True)
-    watcher.start()
-    begun = time.perf_counter()
-    try:
-        yield cost
-    finally:
-        done.set()
-        watcher.join()
-        cost |= {"seconds": time.perf_counter() - begun, "peak_bytes": max(peak, _resident(pages)) - base}
+    def __enter__(self) -> Self:
+        self._done = Event()
+        self._watcher = Thread(target=self._watch, daemon=True)
+        _hand_back()
+        self._watcher.start()
+        self._begun = time.perf_counter()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.seconds += time.perf_counter() - self._begun
+        self._done.set()
+        self._watcher.join()
+        self._sample()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.01):
+            self._sample()
+
+    def _sample(self) -> None:
+        if self._base is not None:
+            self.peak_bytes = max(self.peak_bytes or 0, _resident() - self._base)
 
 
-def _resident(pages: Path) -> int:
+def _resident() -> int | None:
+    if not PAGES.exists():
+        return None
     import resource
 
-    return int(pages.read_text().split()[1]) * resource.getpagesize()
+    return int(PAGES.read_text().split()[1]) * resource.getpagesize()
+
+
+def _hand_back() -> None:
+    """Give freed memory back to the system, which the C library does by itself only in part."""
+    if PAGES.exists() and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # glibc's, not musl's
+        trim(0)

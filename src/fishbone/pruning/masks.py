@@ -62,6 +62,7 @@ def keep(
     ``floor(sparsity * M)`` weights. Ties go by position, so the same scores always give the same mask.
 
     Args:
+        scores: (d,); overwritten.
         scope: ``global``, or ``layer`` with the same sparsity in each.
 
     Raises:
@@ -81,7 +82,7 @@ def _keep(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -
         raise ValueError(f"sparsity {sparsity} is below the present {(~mask).double().mean().item():.6f}")
     kept = torch.ones_like(mask)
     if group is None:
-        return kept if gone == 0 else ~_lowest(torch.where(mask, scores, -torch.inf), gone)
+        return kept if gone == 0 else ~_lowest(scores.masked_fill_(~mask, -torch.inf), gone)
     sizes = torch.bincount(group)
     totals = scores.new_zeros(len(sizes), dtype=torch.float64).index_add_(0, group, scores.double())
     active = torch.zeros(len(sizes), dtype=torch.bool).index_put_((group,), mask, accumulate=False)
@@ -93,7 +94,7 @@ def _keep(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -
 
 def _lowest(scores: Tensor, count: int) -> Tensor:
     """Where the ``count`` lowest of ``scores`` (d,) are; ties by position, what is not a number last. No sorting."""
-    scores = scores.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    scores.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
     threshold = np.partition(scores.numpy(), count - 1)[count - 1]
     chosen = scores < threshold
     tied = (scores == threshold).nonzero()[:, 0]

@@ -117,15 +117,18 @@ class Operation:
         return before
 
     def _scores(self) -> Tensor:
-        present = self.layout.read(self.model)
+        scores = self.layout.read(self.model)
         if self.surgery.ranking == "magnitude":
-            return present.abs_()
-        weights = present.split(self.estimator.parts)
-        if self.surgery.pattern.kind in ("block", "channels"):
-            group = groups(self.layout, self.surgery.pattern).split(self.estimator.parts)
-            blocks = (functools.partial(self.estimator.blocks, part=part) for part in range(len(weights)))
-            return torch.cat([group_losses(*own) for own in zip(weights, group, blocks, strict=True)])
-        return torch.cat([saliency(own, self.estimator.diagonal(part)) for part, own in enumerate(weights)])
+            return scores.abs_()
+        grouped = self.surgery.pattern.kind in ("block", "channels")
+        group = groups(self.layout, self.surgery.pattern).split(self.estimator.parts) if grouped else ()
+        for part, own in enumerate(scores.split(self.estimator.parts)):  # weights, which their scores replace
+            if grouped:
+                blocks = functools.partial(self.estimator.blocks, part=part)
+                own.copy_(group_losses(own, group[part], blocks))
+            else:
+                own.copy_(saliency(own, self.estimator.diagonal(part)))
+        return scores
 
     def _compensate(self, before: Tensor) -> Compensation:
         kind, inverse = self.surgery.compensation, self.estimator

@@ -7,12 +7,15 @@ bit-identically. The damping is chosen beforehand, by short trajectories judged 
 import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
 
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.pruning.operation import Operation
+
+NO_METER = nullcontext()
 
 
 def follow(
@@ -24,6 +27,7 @@ def follow(
     report: Callable[[dict], None] = lambda row: None,
     retrain: Callable[[Operation, int], None] = lambda operation, step: None,
     keep: Callable[[Operation, float], None] = lambda operation, sparsity: None,
+    meter: AbstractContextManager = NO_METER,
 ) -> list[dict]:
     """Prune to each sparsity of ``steps`` in turn.
 
@@ -35,6 +39,7 @@ def follow(
         report: called with each step's row.
         retrain: called after each step with the number of steps taken; trains the weights that are left.
         keep: called then with the step's sparsity, and before the checkpoint is written.
+        meter: entered for every step's surgery, such as `fishbone.pruning.cost.Meter`.
 
     Returns:
         A row a step: ``step``, ``sparsity``, the judge's column, ``predicted_loss``
@@ -44,7 +49,8 @@ def follow(
     column, judged = judge
     history = _resume(checkpoint, operation)
     for sparsity in steps[len(history) :]:
-        log = operation.prune(sparsity)
+        with meter:
+            log = operation.prune(sparsity)
         retrain(operation, len(history) + 1)
         keep(operation, sparsity)
         row = {"step": len(history) + 1, "sparsity": (~operation.mask).double().mean().item()}

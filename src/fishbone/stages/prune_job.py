@@ -26,7 +26,7 @@ from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import load_model, save_model
 from fishbone.nn.train import Recipe, uses_bf16
 from fishbone.pruning.compensation import Solver
-from fishbone.pruning.cost import measured
+from fishbone.pruning.cost import Meter
 from fishbone.pruning.images import draw, recalibrated
 from fishbone.pruning.masks import density_steps
 from fishbone.pruning.methods import METHODS, ONCE, VARIANTS, Method, estimators
@@ -78,7 +78,7 @@ def prune(
     judge = Judge.of(dataset, params, images(params.recalibration_images, "recalibration")[0])
 
     saved = _saved(progress, copies, steps)
-    with measured() as whole:
+    with Meter() as whole:
         begun = time.perf_counter()
         scores = saved["notes"] if saved else _tune(method, params, network, operations(trial=True), judge)
         tuned = time.perf_counter()
@@ -86,12 +86,14 @@ def prune(
         final = operations()(network, **chosen)
         dense = judge.accuracy(network, "test")
         train = _retraining(method, params, dataset, seed)
-        started = time.perf_counter()
-        history = follow(final, steps, (COLUMN, judge.quick), progress, scores, report, train, copies.keep)
+        started, surgery = time.perf_counter(), Meter()
+        history = follow(final, steps, (COLUMN, judge.quick), progress, scores, report, train, copies.keep, surgery)
     cost = {
         "tuning_seconds": tuned - begun,
         "seconds": time.perf_counter() - started,
-        "peak_bytes": whole.get("peak_bytes"),
+        "peak_bytes": whole.peak_bytes,
+        "surgery_seconds": surgery.seconds,  # estimating, ranking and compensating, without judging or training
+        "surgery_peak_bytes": surgery.peak_bytes,
         "backward_passes": gradients.backward,
     }
     finite = {gamma: score for gamma, score in scores.items() if math.isfinite(score)}
