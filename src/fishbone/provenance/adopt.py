@@ -13,12 +13,11 @@ import subprocess
 from pathlib import Path
 
 import click
-import yaml
 
 from fishbone.provenance import stamp
 from fishbone.provenance.dag import environment, tool
 from fishbone.provenance.generate import check
-from fishbone.provenance.lock import locked, of_study
+from fishbone.provenance.lock import locked, of_study, parsed
 from fishbone.provenance.params import QUICK, load_study
 
 
@@ -63,8 +62,7 @@ def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
         subprocess.CalledProcessError: DVC or Snakemake failed.
     """
     check(root)
-    everything = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    stages = of_study(everything, study)
+    stages = of_study(parsed(root / "dvc.yaml")["stages"], study)
     status = subprocess.run(
         tool("dvc", "status", "--json", *stages),
         cwd=root,

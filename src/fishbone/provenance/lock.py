@@ -4,11 +4,20 @@ from pathlib import Path
 
 import yaml
 
+# libyaml's, where it was built in: ten times faster, and dvc.lock has tens of thousands of lines.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parsed(file: Path) -> dict:
+    """A YAML file of DVC's."""
+    with open(file, encoding="utf-8") as text:
+        return yaml.load(text, Loader=LOADER)
+
 
 def locked(root: Path = Path()) -> dict[str, dict]:
     """``{name: stage}`` of ``dvc.lock``; empty where nothing was recorded yet."""
     lock = root / "dvc.lock"
-    return yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.is_file() else {}
+    return parsed(lock).get("stages", {}) if lock.is_file() else {}
 
 
 def of_study(stages: dict[str, dict], study: str) -> dict[str, dict]:

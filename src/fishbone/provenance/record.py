@@ -4,13 +4,12 @@
 nothing left to do are committed; after a failed run that is everything that did finish.
 """
 
-import subprocess
 from pathlib import Path
 
 import click
 
 from fishbone.provenance import stamp
-from fishbone.provenance.dag import Job, environment, jobs, tool
+from fishbone.provenance.dag import Job, jobs
 from fishbone.provenance.generate import check
 from fishbone.provenance.params import QUICK, load_study
 
@@ -27,15 +26,27 @@ def record(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
 
     Raises:
         InputError: ``dvc.yaml`` is out of step with the Snakefile.
-        subprocess.CalledProcessError: DVC failed.
+        dvc.exceptions.DvcException: DVC failed; ``dvc.lock`` is as it was.
     """
     check(root)
     done, waiting = finished(jobs(study, root))
     if done:
-        names = [f"{study}-{rule}" for rule in done]
-        subprocess.run(tool("dvc", "commit", "--quiet", "--force", *names), cwd=root, env=environment(), check=True)
+        _commit({f"{study}-{rule}" for rule in done}, root)
     stamp.write(study, root)
     return done, waiting
+
+
+def _commit(names: set[str], root: Path) -> None:
+    """What ``dvc commit --force`` does, but dvc.lock is read and written once, not for every stage: minutes less."""
+    # Imported late: DVC takes a second, and the other verbs do without.
+    from dvc.repo import Repo, lock_repo
+
+    with Repo(str(root)) as repo, lock_repo(repo):
+        stages = [stage for stage in repo.stage.load_all(str(root / "dvc.yaml")) if stage.name in names]
+        for stage in stages:
+            stage.save()
+            stage.commit()
+        stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
 
 
 @click.command(epilog="Example: fishbone record --study quick")
