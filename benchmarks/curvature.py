@@ -40,12 +40,12 @@ def one_round(name: str, options: argparse.Namespace) -> dict[str, float]:
     gradients = Gradients(layout, inputs, "signs")
     method = (METHODS | VARIANTS)[REFERENCE if name == "learnt" else name]
     learning = dataclasses.replace(LEARNING, first_steps=options.adam_steps if name == "learnt" else 0)
-    estimator = estimators(method, gradients, block=options.block, learning=learning, seed=0)(1e-4, False)
+    make = estimators(method, gradients, block=options.block, learning=learning, seed=0)
     surgery = Surgery("saliency", method.compensation, 1, Solver(options.iterations, 1e-9))
-    operation = Operation(model, layout, estimator, surgery)
     model(inputs[:8])  # libraries load and allocate before memory is measured
     with Meter() as meter:
         begun = time.perf_counter()
+        operation = Operation(model, layout, make(1e-4, False), surgery)
         operation.prune(0.0)  # fits, removes nothing
         fitted = time.perf_counter()
         operation.surgery = dataclasses.replace(surgery, refine_every=10)

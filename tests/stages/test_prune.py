@@ -147,7 +147,7 @@ def test_learning_is_logged_at_every_refinement(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "method", ["fls", "obs", "fls-assimilated", "fls-gradual"]
+    "method", ["fls", "obs", "fls-start", "fls-assimilated", "fls-gradual"]
 )  # magnitude is too fast to be killed
 def test_a_killed_run_resumes_to_the_same_bytes(trained, tmp_path, method):
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "progress.safetensors"
@@ -198,7 +198,8 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
         assert (
             cost["backward_passes"] == 4 * passes
         )  # two passes in trials and two in earnest, a row for each of three classes
-        assert cost["seconds"] > 0
+        assert 0 < cost["surgery_seconds"] < cost["seconds"]
+        assert all(type(cost[name]) is int for name in ("peak_bytes", "surgery_peak_bytes"))
 
 
 def test_temperature_is_that_of_the_fisher_matrix_and_untempered_methods_have_none(trained, tmp_path):

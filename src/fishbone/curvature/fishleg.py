@@ -62,11 +62,13 @@ class FishLeg:
             self._take(start_layers(self.layout, self.statistics(model), self.gamma, self.learning))
         if self.learning.weights == "active":
             self.support = mask.clone()
+        steps = self.learning.later_steps if step else self.learning.first_steps
+        judged = bool(self.learning.held_out)
+        if not (steps or judged):
+            return {}
         inputs = self.gradients.inputs
         exact = inputs if inputs.is_floating_point() else self.layers[0].log_scale  # inputs may be indices of tokens
         masks = self.layout.blocks(self.support.to(exact.dtype))
-        steps = self.learning.later_steps if step else self.learning.first_steps
-        judged = bool(self.learning.held_out)
         start = end = self._judge(model, masks, step) if judged else []
         if steps:
             before = [layer.detached() for layer in self.layers]
@@ -99,7 +101,7 @@ class FishLeg:
         for index, layer in enumerate(self.layers):
             for part, parameter in enumerate(layer.parameters):
                 tensors[f"{index}/{part}/value"] = parameter.detach()
-                moments = self.optimiser.state[parameter]
+                moments = self.optimiser.state[parameter] if self.optimiser else {}
                 tensors |= {f"{index}/{part}/{name}": value for name, value in moments.items()}
         return tensors
 
@@ -114,7 +116,8 @@ class FishLeg:
             for part, parameter in enumerate(layer.parameters):
                 names = "step", "exp_avg", "exp_avg_sq"
                 kept = {n: state[f"{index}/{part}/{n}"] for n in names if f"{index}/{part}/{n}" in state}
-                self.optimiser.state[parameter].update(kept)
+                if kept:
+                    self.optimiser.state[parameter].update(kept)
 
     def _take(self, layers: list[KroneckerInverse]) -> None:
         """Learn from ``layers`` on, with new moments; from a copy, as remembered statistics may share their bases."""
@@ -122,7 +125,8 @@ class FishLeg:
         self.layers = [layer.detached() for layer in layers] if learns else layers
         parameters = [p.requires_grad_(bool(learns)) for layer in self.layers for p in layer.parameters]
         # eps: without preconditioning the gradients are of the order of gamma, far below Adam's usual 1e-8
-        self.optimiser = torch.optim.Adam([{"params": [p]} for p in parameters], eps=1e-20)
+        groups = [{"params": [p]} for p in parameters]
+        self.optimiser = torch.optim.Adam(groups, eps=1e-20) if learns else None  # it loads the compiler: 2 s, 80 MB
 
     @torch.no_grad()
     def _judge(self, model: nn.Module, masks: list[Tensor], step: int) -> list[float]:

@@ -172,9 +172,11 @@ def _patches(module: nn.Module, x: Tensor) -> Tensor:
     if isinstance(module, nn.Linear):
         return x.reshape(len(x), 1, -1, x.shape[-1]).mT
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    x = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
-    columns = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)
-    return columns.unflatten(1, (module.groups, -1))
+    windows = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
+    for axis, size, dilation, stride in zip((2, 3), module.kernel_size, module.dilation, module.stride, strict=True):
+        windows = windows.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    columns = windows.permute(0, 1, 4, 5, 2, 3)  # views so far: one copy, in a fraction of the time of F.unfold
+    return columns.reshape(len(x), module.groups, -1, columns.shape[-2] * columns.shape[-1])
 
 
 def _by_group(module: nn.Module, delta: Tensor) -> Tensor:

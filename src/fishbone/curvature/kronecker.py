@@ -39,15 +39,16 @@ class KroneckerInverse:
 
     def product(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Q V for (…, o, n) in the vectors' precision; with a mask (o, n) of 0 and 1: M Q M V."""
-        scale = self.log_scale.to(vectors.dtype).exp()
         bases = [basis.to(vectors.dtype) for basis in self.bases]
         back = [basis.mT for basis in bases]
         if mask is not None:
             vectors = vectors * mask
+        scale = self.log_scale.to(vectors.dtype).exp()
         if self.place == "outside":
             result = scale * along_modes(back, along_modes(bases, scale * vectors))
         else:
-            result = along_modes(back, scale**2 * along_modes(bases, vectors))
+            scale = scale**2
+            result = along_modes(back, scale * along_modes(bases, vectors))
         return result if mask is None else result * mask
 
     def diagonal(self) -> Tensor:
@@ -88,9 +89,12 @@ def along_modes(matrices: list[Tensor] | tuple[Tensor, ...], vectors: Tensor) ->
     turned = first @ vectors
     if len(others) == 1:
         return turned @ others[0].mT
-    rows = max(1, PIECE // turned.shape[-1])
-    pieces = [_along_inputs(*others, piece) for piece in turned.split(rows, dim=-2)]
-    return torch.cat(pieces, dim=-2) if len(pieces) > 1 else pieces[0]
+    pieces = turned.split(max(1, PIECE // turned.shape[-1]), dim=-2)
+    if turned.requires_grad:
+        return torch.cat([_along_inputs(*others, piece) for piece in pieces], dim=-2)
+    for piece in pieces:  # in place, so that no second matrix of this size is needed
+        piece.copy_(_along_inputs(*others, piece))
+    return turned
 
 
 def _along_inputs(middle: Tensor, last: Tensor, vectors: Tensor) -> Tensor:

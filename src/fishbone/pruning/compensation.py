@@ -12,6 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fishbone.pruning.cost import hand_back
+
+LARGE = 1 << 20  # weights: temporaries of so many leave holes in the heap that the next part's do not fit into
+
 
 class Inverse(Protocol):
     """What is needed of an `fishbone.curvature.protocol.Estimator`."""
@@ -58,6 +62,8 @@ def compensate(inverse: Inverse, weights: Tensor, removed: Tensor, solver: Solve
     for part, own, gone in _parts(inverse, kept, removed):
         if not gone.any():
             continue
+        if len(own) >= LARGE:
+            hand_back()
         target = torch.where(gone, own, 0)
         x, residual = _conjugate_gradients(inverse, part, gone, target, solver)
         own.sub_(inverse.product(x, part)).masked_fill_(gone, 0)

@@ -24,13 +24,13 @@ class Meter:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.peak_bytes: int | None = None
-        _hand_back()
+        hand_back()
         self._base = _resident()
 
     def __enter__(self) -> Self:
         self._done = Event()
         self._watcher = Thread(target=self._watch, daemon=True)
-        _hand_back()
+        hand_back()
         self._watcher.start()
         self._begun = time.perf_counter()
         return self
@@ -58,7 +58,7 @@ def _resident() -> int | None:
     return int(PAGES.read_text().split()[1]) * resource.getpagesize()
 
 
-def _hand_back() -> None:
-    """Give freed memory back to the system, which the C library does by itself only in part."""
-    if PAGES.exists() and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # glibc's, not musl's
+def hand_back() -> None:
+    """Give freed memory back to the system, which glibc does by itself only in part; elsewhere nothing happens."""
+    if PAGES.exists() and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

@@ -25,6 +25,7 @@ from fishbone.curvature.drift import Drift
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.protocol import Estimator
 from fishbone.pruning.compensation import Compensation, Solver, compensate, independent
+from fishbone.pruning.cost import hand_back
 from fishbone.pruning.masks import group_losses, keep, saliency
 from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
@@ -86,9 +87,10 @@ class Operation:
             self.anchor = self.layout.read(self.model)
             log = self.estimator.refine(self.model, self.mask, self.steps)
         before, surgery = self.mask, self.surgery
+        hand_back()  # what the pass over the images has freed
         self.mask = keep(self._scores(), before, sparsity, self.layout, surgery.pattern, surgery.scope)
         change = self._compensate(before)
-        self.layout.write(self.model, torch.where(self.mask, change.weights, 0))
+        self.layout.write(self.model, change.weights.masked_fill_(~self.mask, 0))
         self.steps += 1
         if self.drift is not None:
             log["divergence"] = self._correct()

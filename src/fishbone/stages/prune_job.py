@@ -83,10 +83,10 @@ def prune(
         scores = saved["notes"] if saved else _tune(method, params, network, operations(trial=True), judge)
         tuned = time.perf_counter()
         chosen = {"gamma": float(max(scores, key=scores.get))} if method.damped else {}
-        final = operations()(network, **chosen)
         dense = judge.accuracy(network, "test")
         train = _retraining(method, params, dataset, seed)
         started, surgery = time.perf_counter(), Meter()
+        final = operations()(network, **chosen)
         history = follow(final, steps, (COLUMN, judge.quick), progress, scores, report, train, copies.keep, surgery)
     cost = {
         "tuning_seconds": tuned - begun,
