@@ -34,9 +34,9 @@ def test_only_the_stretches_count_and_what_lives_through_them():
     with meter:
         kept = hold(30_000_000)  # 120 MB
     hold(100_000_000)  # 400 MB, between the stretches
-    time.sleep(0.2)
+    time.sleep(2)
     with meter:
         hold(20_000_000)  # 80 MB more
     assert 180e6 < meter.peak_bytes < 300e6
-    assert 0.1 <= meter.seconds < 0.25
+    assert 0.1 <= meter.seconds < 2
     assert len(kept) == 30_000_000
