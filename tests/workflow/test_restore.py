@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("finished")  # one worker: its tests share the finished study
@@ -19,7 +18,7 @@ def pulled(finished, tmp_path_factory) -> Workspace:
     target = tmp_path_factory.mktemp("pulled") / "clone"
     finished.run("git", "clone", "--quiet", str(finished.root), str(target))
     pulled = Workspace(target)
-    pulled.dvc("pull", "--quiet", *stage_names(pulled))
+    pulled.dvc("pull", "--quiet", *pulled.stages())
     return pulled
 
 
@@ -28,11 +27,6 @@ def clone(pulled, tmp_path) -> Workspace:
     """A copy of the fresh clone, for one test to change."""
     shutil.copytree(pulled.root, tmp_path / "clone", symlinks=True)
     return Workspace(tmp_path / "clone")
-
-
-def stage_names(workspace: Workspace) -> list[str]:
-    stages = yaml.safe_load((workspace.root / "dvc.yaml").read_text())["stages"]
-    return [name for name in stages if name.startswith("smoke-")]
 
 
 def test_clone_and_pull_leave_nothing_to_do(clone):
@@ -94,7 +88,7 @@ def test_results_of_plain_snakemake_are_kept_and_recorded_by_the_next_reproduce(
 def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):
     finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "bare"))
     bare = Workspace(tmp_path / "bare")
-    dry = ("repro", "--dry", "--allow-missing", *stage_names(bare))
+    dry = ("repro", "--dry", "--allow-missing", *bare.stages())
     assert "up to date" in bare.dvc(*dry).stdout
     source = bare.root / "src/fishbone/report/verdict.py"
     source.write_text(source.read_text() + "\n")
@@ -103,6 +97,12 @@ def test_stored_results_belong_to_the_committed_code_without_any_data(finished, 
     assert "Data and pipelines are up to date" not in edited.stdout
     assert "smoke-report" in edited.stdout + edited.stderr
     assert edited.returncode != 0
+
+
+def test_dvc_itself_records_the_same_bytes(clone):
+    before = (clone.root / "dvc.lock").read_bytes()
+    clone.dvc("commit", "--quiet", "--force", *clone.stages())
+    assert (clone.root / "dvc.lock").read_bytes() == before
 
 
 def test_outdated_dvc_yaml_is_refused_and_nothing_is_blessed(clone):
@@ -131,7 +131,7 @@ def test_publish_keeps_small_results_for_a_clone_without_any_other_remote(clone)
     assert not stray.exists()
     shutil.rmtree(clone.root / ".dvc" / "cache")
     shutil.rmtree(clone.root / "results")
-    clone.dvc("pull", "--quiet", "--allow-missing", "--remote", "recorded", *stage_names(clone))
+    clone.dvc("pull", "--quiet", "--allow-missing", "--remote", "recorded", *clone.stages())
     found = {path.relative_to(clone.root / "results/smoke") for path in (clone.root / "results").rglob("*.*")}
     assert {path.suffix for path in found if path.parts[0] != "train"} == {".json", ".csv", ".svg", ".html"}
     assert Path("train/digits/seed0/model.safetensors") in found

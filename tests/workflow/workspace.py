@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fishbone.provenance.lock import of_study, parsed
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -36,6 +38,10 @@ class Workspace:
 
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
+
+    def stages(self, study: str = "smoke") -> list[str]:
+        """Names of the study's stages in dvc.yaml."""
+        return list(of_study(parsed(self.root / "dvc.yaml")["stages"], study))
 
     def pending(self, study: str = "smoke") -> list[str]:
         """First outputs of the jobs that Snakemake would run now, below the study's folder, sorted."""

@@ -13,6 +13,7 @@ import yaml
 from fishbone.errors import InputError
 from fishbone.files import write_text
 from fishbone.provenance.dag import Job, jobs
+from fishbone.provenance.lock import DUMPER, parsed
 from fishbone.provenance.params import QUICK
 
 HEADER = "# Generated from the Snakefile by `fishbone generate`; do not edit.\n"
@@ -37,7 +38,7 @@ def dvc_yaml(root: Path = Path()) -> str:
             metrics += [output for output in outputs if output.endswith("metrics.json")]
             plots += [{output: {"x": "step"}} for output in outputs if output.endswith("history.csv")]
     content = {"stages": stages, "metrics": metrics, "plots": plots}
-    return HEADER + yaml.safe_dump(content, sort_keys=False, width=10**6)
+    return HEADER + yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=10**6)
 
 
 def _stage(study: str, rule: str, members: list[Job], root: Path) -> dict:
@@ -48,7 +49,7 @@ def _stage(study: str, rule: str, members: list[Job], root: Path) -> dict:
     params: list = [rule]
     overlay = root / "studies" / f"{study}.yaml"
     # DVC refuses a key that a file lacks, so the overlay is named only where it says something of this rule.
-    if overlay.is_file() and rule in yaml.safe_load(overlay.read_text(encoding="utf-8")):
+    if overlay.is_file() and rule in parsed(overlay):
         params.append({f"studies/{study}.yaml": [rule]})
     return {
         "cmd": f"snakemake --config study={study} --allowed-rules {rule} -- {targets}  # {digest}",

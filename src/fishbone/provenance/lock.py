@@ -4,8 +4,9 @@ from pathlib import Path
 
 import yaml
 
-# libyaml's, where it was built in: ten times faster, and dvc.lock has tens of thousands of lines.
+# libyaml's, where it was built in: ten times faster, and DVC's files have tens of thousands of lines.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def parsed(file: Path) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from fishbone.files import write_text
 from fishbone.provenance import stamp
 from fishbone.provenance.dag import Job, jobs
 from fishbone.provenance.generate import check
@@ -40,13 +41,19 @@ def _commit(names: set[str], root: Path) -> None:
     """What ``dvc commit --force`` does, but dvc.lock is read and written once, not for every stage: minutes less."""
     # Imported late: DVC takes a second, and the other verbs do without.
     from dvc.repo import Repo, lock_repo
+    from dvc.stage.serialize import to_lockfile
+    from dvc.utils.serialize import dumps_yaml, load_yaml
 
-    with Repo(str(root)) as repo, lock_repo(repo):
-        stages = [stage for stage in repo.stage.load_all(str(root / "dvc.yaml")) if stage.name in names]
-        for stage in stages:
-            stage.save()
-            stage.commit()
-        stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
+    path = root / "dvc.lock"
+    lock = load_yaml(path) if path.is_file() else {"schema": "2.0", "stages": {}}
+    # Without git, which DVC would ask about each output whether it is ignored.
+    with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
+        for stage in repo.stage.load_all(str(root / "dvc.yaml")):
+            if stage.name in names:
+                stage.save()
+                stage.commit()
+                lock["stages"].update(to_lockfile(stage))
+    write_text(path, dumps_yaml(lock))
 
 
 @click.command(epilog="Example: fishbone record --study quick")
