@@ -45,15 +45,15 @@ def _commit(names: set[str], root: Path) -> None:
     from dvc.utils.serialize import dumps_yaml, load_yaml
 
     path = root / "dvc.lock"
-    lock = load_yaml(path) if path.is_file() else {"schema": "2.0", "stages": {}}
     # Without git, which DVC would ask about each output whether it is ignored.
     with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
+        lock = load_yaml(path) if path.is_file() else {"schema": "2.0", "stages": {}}
         for stage in repo.stage.load_all(str(root / "dvc.yaml")):
             if stage.name in names:
                 stage.save()
                 stage.commit()
                 lock["stages"].update(to_lockfile(stage))
-    write_text(path, dumps_yaml(lock))
+        write_text(path, dumps_yaml(lock))
 
 
 @click.command(epilog="Example: fishbone record --study quick")
