@@ -29,6 +29,11 @@ def clone(pulled, tmp_path) -> Workspace:
     return Workspace(tmp_path / "clone")
 
 
+def locked_text(workspace: Workspace, stage: str) -> str:
+    text = (workspace.root / "dvc.lock").read_text()
+    return re.search(rf"^  {stage}:\n(?:    .*\n|  - .*\n)+", text, re.MULTILINE)[0]
+
+
 def test_clone_and_pull_leave_nothing_to_do(clone):
     done = clone.fishbone("reproduce", "--study", "smoke")
     assert "nothing to do" in done.stdout
@@ -77,12 +82,15 @@ def test_results_of_plain_snakemake_are_kept_and_recorded_by_the_next_reproduce(
     text = study.read_text().replace("  epochs: 2", "  epochs: 1")
     study.write_text(re.sub(r"^stages: .*$", "stages: [prepare, train]", text, flags=re.MULTILINE))
     plain.fishbone("generate")
+    recorded = locked_text(plain, "smoke-prune")
+    assert "1e-05" in recorded
     plain.run(sys.executable, "-m", "snakemake", "--config", "study=smoke", "--cores", "2")
     done = plain.fishbone("reproduce", "--study", "smoke").stdout
     assert "adopted" not in done
     assert "nothing to do" in done
     assert "recorded: prepare, train" in done
     assert "recorded" not in plain.fishbone("reproduce", "--study", "smoke").stdout
+    assert locked_text(plain, "smoke-prune") == recorded  # a record that others left alone is the same text
 
 
 def test_stored_results_belong_to_the_committed_code_without_any_data(finished, tmp_path):

@@ -10,7 +10,7 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def parsed(file: Path) -> dict:
-    """A YAML file of DVC's."""
+    """A YAML file (1.1, as PyYAML reads it: ``1e-05`` is a string)."""
     with open(file, encoding="utf-8") as text:
         return yaml.load(text, Loader=LOADER)
 

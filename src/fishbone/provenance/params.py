@@ -13,7 +13,7 @@ import yaml
 
 from fishbone.errors import InputError
 from fishbone.parameters import Block
-from fishbone.provenance.lock import LOADER
+from fishbone.provenance.lock import parsed
 
 STAGES = ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report")
 QUICK = "quick"
@@ -90,7 +90,7 @@ def schema_text() -> str:
 
 def _read(path: Path) -> dict:
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        value = parsed(path)
     except FileNotFoundError:
         raise InputError("file is missing", file=path, remedy="Run this in the project's root folder.") from None
     except yaml.YAMLError as error:

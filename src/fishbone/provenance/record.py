@@ -47,7 +47,7 @@ def _commit(names: set[str], root: Path) -> None:
     path = root / "dvc.lock"
     # Without git, which DVC would ask about each output whether it is ignored.
     with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
-        lock = load_yaml(path) if path.is_file() else {"schema": "2.0", "stages": {}}
+        lock = {"schema": "2.0", "stages": {}} | (load_yaml(path) if path.is_file() else {})
         for stage in repo.stage.load_all(str(root / "dvc.yaml")):
             if stage.name in names:
                 stage.save()
