@@ -23,13 +23,11 @@ def finished(members: list[Job]) -> tuple[list[str], list[str]]:
 
 
 def record(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
-    """Commit the finished stages of a study; returns what `finished` returns.
+    """Commit the finished stages of a study, as ``dvc.yaml`` has them; returns what `finished` returns.
 
     Raises:
-        InputError: ``dvc.yaml`` is out of step with the Snakefile.
         dvc.exceptions.DvcException: DVC failed; ``dvc.lock`` is as it was.
     """
-    check(root)
     done, waiting = finished(jobs(study, root))
     if done:
         _commit({f"{study}-{rule}" for rule in done}, root)
@@ -61,5 +59,6 @@ def _commit(names: set[str], root: Path) -> None:
 def command(study: str) -> None:
     """Write the hashes of a study's finished results to dvc.lock."""
     load_study(study)
+    check()
     done, waiting = record(study)
     click.echo(f"recorded: {', '.join(done) or 'nothing'}; not yet run: {', '.join(waiting) or 'nothing'}")

@@ -30,8 +30,9 @@ def command(study: str, profile: str, cores: int | None) -> None:
 
     code = 0
     pending = sum(job.pending for job in planned)
-    if pending:
+    if pending or not stamp.recorded(study, Path()):
         check()
+    if pending:
         click.echo(f"{pending} of {len(planned)} jobs to run", err=True)
         code = _snakemake(study, profile, cores)
     else:
