@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fishbone.data.raw import Labelled, RawData
-from fishbone.data.splits import split, stratified
+from fishbone.data.splits import split, stratified, stratified_subset
 from fishbone.errors import InputError
 
 LABELS = st.lists(st.integers(0, 5), min_size=10, max_size=200).map(lambda values: np.array(values, dtype=np.int64))
@@ -23,6 +23,14 @@ def test_a_cut_takes_of_each_class_its_share_up_to_one_sample(labels, fraction, 
     assert len(chosen) == len(set(chosen.tolist())) == round(fraction * len(labels))
     counts, whole = np.bincount(labels[chosen], minlength=6), np.bincount(labels, minlength=6)
     assert (np.abs(counts - fraction * whole) < 1 + 1e-9).all()
+
+
+@given(labels=LABELS, count=st.integers(1, 250), seed=st.integers(0, 3))
+def test_a_subset_has_the_size_asked_for_and_every_class_its_share(labels, count, seed):
+    chosen = stratified_subset(labels, count, np.random.default_rng(seed))
+    assert len(chosen) == len(set(chosen.tolist())) == min(count, len(labels))
+    counts, whole = np.bincount(labels[chosen], minlength=6), np.bincount(labels, minlength=6)
+    assert (np.abs(counts - whole * len(chosen) / len(labels)) < 1 + 1e-9).all()
 
 
 @given(labels=LABELS, test_labels=st.none() | LABELS, validation=FRACTION, test=FRACTION, seed=st.integers(0, 2**31))

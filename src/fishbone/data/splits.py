@@ -35,6 +35,16 @@ def stratified(labels: np.ndarray, fraction: float, generator: np.random.Generat
     return np.sort(np.concatenate([np.empty(0, np.int64), *chosen]))  # no labels, no classes
 
 
+def stratified_subset(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions of ``count`` samples, of each class its share up to one; all positions where there are no more.
+
+    Splits are sorted by class in many sources, so the first ones are no sample of them.
+    """
+    if count >= len(labels):
+        return np.arange(len(labels))
+    return stratified(labels, count / len(labels), generator)
+
+
 def split(raw: RawData, *, seed: int, validation: float, test: float) -> dict[str, np.ndarray]:
     """Join the raw splits and index them; the result fits `fishbone.data.dataset.save_dataset`.
 
