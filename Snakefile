@@ -2,21 +2,22 @@
 # Each rule calls the verb of its own name: `python -m fishbone VERB`.
 import re
 import sys
-from pathlib import Path
 
 sys.path.insert(0, "src")
 
 from fishbone.errors import InputError
-from fishbone.provenance import stamp
+from fishbone.provenance import ledger, running
 from fishbone.provenance.params import job_params, load_study
-from fishbone.provenance.sources import sources
+from fishbone.provenance.sources import digest
 
 from snakemake.utils import min_version
 
 min_version("9.27")
 
-STUDY = config.get("study", "quick")
+STUDY = str(config.get("study", "quick"))
 config.update(load_study(STUDY))
+# DVC runs one stage at a time: `--config stage=prune --allowed-rules all prune`.
+STAGES = [config["stage"]] if "stage" in config else config["stages"]
 
 
 wildcard_constraints:
@@ -38,10 +39,11 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    stamp.begin(STUDY, Path())
+    running.acquire(STUDY)
+    ledger.begin(STUDY)
 
 
 rule all:
     default_target: True
     input:
-        [target for stage in config["stages"] for target in TARGETS[stage]],
+        [target for stage in STAGES for target in TARGETS[stage]],

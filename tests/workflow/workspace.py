@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fishbone.provenance.lock import of_study, parsed
+from fishbone.provenance.lock import recorded
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -39,9 +39,9 @@ class Workspace:
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
 
-    def stages(self, study: str = "smoke") -> list[str]:
-        """Names of the study's stages in dvc.yaml."""
-        return list(of_study(parsed(self.root / "dvc.yaml")["stages"], study))
+    def recorded(self, study: str = "smoke") -> dict:
+        """The study's recorded stages."""
+        return recorded(study, self.root)
 
     def pending(self, study: str = "smoke") -> list[str]:
         """First outputs of the jobs that Snakemake would run now, below the study's folder, sorted."""

@@ -18,7 +18,6 @@ rule bench:
             "results/{{study}}/export/{{dataset}}/{variant}.json", variant=VARIANTS
         ),
         devices="devices.yaml",
-        src=sources("bench"),
     output:
         result="results/{study}/bench/{dataset}/{device}.json",
         metrics="results/{study}/bench/{dataset}/{device}.metrics.json",
@@ -33,6 +32,7 @@ rule bench:
         mem_mb=4000,
         runtime=60,
     params:
+        sources=digest("bench"),
         block=job_params("bench", config["bench"]),
     shell:
         "python -m fishbone bench {input.models} --data {input.data} --devices {input.devices}"

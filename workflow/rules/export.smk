@@ -34,7 +34,6 @@ rule export:
     input:
         unpack(exported),
         data="results/{study}/prepare/{dataset}.npz",
-        src=sources("export"),
     output:
         onnx="results/{study}/export/{dataset}/{variant}.onnx",
         facts="results/{study}/export/{dataset}/{variant}.json",
@@ -49,6 +48,7 @@ rule export:
         mem_mb=4000,
         runtime=30,
     params:
+        sources=digest("export"),
         block=job_params("export", config["export"]),
         mask=lambda wildcards, input: (
             f"--mask {input.mask}" if "mask" in input.keys() else ""

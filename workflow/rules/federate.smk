@@ -12,7 +12,6 @@ TARGETS["federate"] = expand(
 rule federate:
     input:
         data="results/{study}/prepare/{dataset}.npz",
-        src=sources("federate"),
     output:
         metrics="results/{study}/federate/{dataset}/{method}/seed{seed}/metrics.json",
         history="results/{study}/federate/{dataset}/{method}/seed{seed}/history.csv",
@@ -29,6 +28,7 @@ rule federate:
         mem_mb=4000,
         runtime=240,
     params:
+        sources=digest("federate"),
         block=job_params("federate", config["federate"]),
         checkpoint="checkpoints/{study}/federate/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),

@@ -15,7 +15,6 @@ rule gan:
         # One classifier for all seeds: distances in different feature spaces cannot be compared.
         classifier=f"results/{{study}}/train/{{dataset}}/seed{config['train']['seeds'][0]}/model.safetensors",
         sidecar=f"results/{{study}}/train/{{dataset}}/seed{config['train']['seeds'][0]}/model.json",
-        src=sources("gan"),
     output:
         metrics="results/{study}/gan/{dataset}/{method}/seed{seed}/metrics.json",
         history="results/{study}/gan/{dataset}/{method}/seed{seed}/history.csv",
@@ -33,6 +32,7 @@ rule gan:
         mem_mb=8000,
         runtime=480,
     params:
+        sources=digest("gan"),
         block=job_params("gan", config["gan"]),
         checkpoint="checkpoints/{study}/gan/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),

@@ -8,8 +8,6 @@ TARGETS["prepare"] = expand(
 
 
 rule prepare:
-    input:
-        src=sources("prepare"),
     output:
         data="results/{study}/prepare/{dataset}.npz",
         summary="results/{study}/prepare/{dataset}.json",
@@ -24,6 +22,7 @@ rule prepare:
         mem_mb=4000,
         runtime=60,
     params:
+        sources=digest("prepare"),
         block=prepare_params,
     shell:
         "python -m fishbone prepare {wildcards.dataset} --params {params.block:q} --out {output.data} > {log} 2>&1"

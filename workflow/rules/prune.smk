@@ -14,7 +14,6 @@ rule prune:
         data="results/{study}/prepare/{dataset}.npz",
         model="results/{study}/train/{dataset}/seed{seed}/model.safetensors",
         sidecar="results/{study}/train/{dataset}/seed{seed}/model.json",
-        src=sources("prune"),
     output:
         metrics="results/{study}/prune/{dataset}/{method}/seed{seed}/metrics.json",
         history="results/{study}/prune/{dataset}/{method}/seed{seed}/history.csv",
@@ -35,6 +34,7 @@ rule prune:
         mem_mb=8000,
         runtime=240,
     params:
+        sources=digest("prune"),
         block=job_params("prune", config["prune"]),
         checkpoint="checkpoints/{study}/prune/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),

@@ -30,7 +30,6 @@ rule report:
         ),
         federate=beside("federate", "history.csv", "model.json"),
         gan=beside("gan", "history.csv", "generator.json", "samples.png"),
-        src=sources("report"),
     output:
         page="results/{study}/report/report.html",
         claims="results/{study}/report/claims.json",
@@ -54,6 +53,7 @@ rule report:
         mem_mb=4000,
         runtime=30,
     params:
+        sources=digest("report"),
         block=job_params("report", config["report"]),
         study=study_facts(),
         out=subpath(output.page, parent=True),

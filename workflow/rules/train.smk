@@ -11,7 +11,6 @@ TARGETS["train"] = expand(
 rule train:
     input:
         data="results/{study}/prepare/{dataset}.npz",
-        src=sources("train"),
     output:
         model="results/{study}/train/{dataset}/seed{seed}/model.safetensors",
         sidecar="results/{study}/train/{dataset}/seed{seed}/model.json",
@@ -28,6 +27,7 @@ rule train:
         mem_mb=8000,
         runtime=240,
     params:
+        sources=digest("train"),
         block=job_params("train", config["train"]),
         checkpoint="checkpoints/{study}/train/{dataset}/seed{seed}.safetensors",
         out=subpath(output.model, parent=True),

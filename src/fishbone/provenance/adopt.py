@@ -1,104 +1,243 @@
-"""After clone and pull, checkout or merge: tell Snakemake which of the restored results still hold.
+"""Which results hold, job by job; before every run, and after clone and pull, checkout, merge or damage.
 
-File times mean nothing then. DVC compares contents, commands and parameters with ``dvc.lock``; a stage that differs,
-and all that follows it, is stale: its outputs are made old (mtime 1, not 0, which Snakemake takes for "no time") and
-their records removed. The other outputs are touched in DAG order, which also writes Snakemake's records. Nothing is
-deleted, and an interruption does no harm.
+A job's results hold if Snakemake, which ran it here, sees no reason to run it again and nothing has touched its outputs
+since; or if ``dvc.lock`` says so: the same rule, sources, resolved parameters and inputs are recorded with these very
+outputs. File times alone mean nothing. An output that is not what its job left or the record says is taken from DVC's
+cache; where it is not there, its job is marked unfinished and runs again. Nothing is deleted.
 """
 
-import hashlib
-import json
 import os
-import subprocess
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
-from fishbone.provenance import stamp
-from fishbone.provenance.dag import environment, tool
-from fishbone.provenance.generate import check
-from fishbone.provenance.lock import locked, of_study, parsed
-from fishbone.provenance.params import QUICK, load_study
+from fishbone.files import replacing
+from fishbone.provenance import ledger
+from fishbone.provenance.dag import Job, Planned, planned
+from fishbone.provenance.lock import Recorded, md5, recorded
+from fishbone.provenance.lock import QUICK
+from fishbone.provenance.params import load_study
+
+MOMENT = 2.0
+"""Seconds within which a job's own writing and renaming changes a file's times."""
 
 
-def stale_stages(stages: dict[str, dict], changed: set[str]) -> set[str]:
-    """Names in ``changed`` and all that depends on them; ``stages`` maps names to deps and outs."""
-    stale = set(changed)
-    while True:
-        dirty = {out for name in stale for out in stages[name]["outs"]}
-        grown = stale | {name for name, stage in stages.items() if dirty & set(stage["deps"])}
-        if grown == stale:
-            return stale
-        stale = grown
+@dataclass
+class Verdict:
+    """Of one job.
+
+    Attributes:
+        good: nothing need be done.
+        holds: as recorded, once the outputs in ``wanted`` (path → MD5) are as they should be.
+        changed: outputs that are there but are not what their job left.
+        md5s: of the outputs as they are, or will be; None where that is not known.
+    """
+
+    job: Job
+    good: bool = False
+    holds: bool = False
+    wanted: dict[str, str] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    md5s: dict[str, str | None] = field(default_factory=dict)
 
 
-def changed(entries: list, md5s: dict[str, str], root: Path) -> bool:
-    """Whether a stage is not as recorded, by its entries in ``dvc status --json``.
+@dataclass(frozen=True)
+class Adopted:
+    """What `adopt` found; lists of output paths, or names of jobs (``again``).
 
-    DVC says "not in cache" of outputs whether they are as recorded or not, so these are compared here.
+    Attributes:
+        changed: had changed without their job running.
+        restored: were taken from DVC's cache.
+        again: recorded jobs that have to run again because their outputs are nowhere.
+        hold, stale: jobs that need not run, that have to.
+        recorded: whether all that holds is in ``dvc.lock`` as it is here.
+    """
+
+    changed: list[str]
+    restored: list[str]
+    again: list[Job]
+    hold: list[Job]
+    stale: list[Job]
+    recorded: bool
+
+
+def judge(jobs: list[Job], stages: dict[str, Recorded], known: dict, root: Path, every: bool) -> list[Verdict]:
+    """A verdict a job, in the order of ``jobs``, which is topological.
 
     Args:
-        md5s: of the stage's outputs, from ``dvc.lock``.
+        stages: as recorded, by rule.
+        known: outputs in the ledger.
+        every: compare all contents, also of files whose signature has not changed.
     """
-    for entry in entries:
-        outs = entry.get("changed outs", {}) if isinstance(entry, dict) else {}
-        if not outs or len(entry) > 1 or set(outs.values()) != {"not in cache"}:
+    contents = _Contents(root, {} if every else known)
+    verdicts = []
+    for job in jobs:
+        verdict = Verdict(job)
+        stage = stages.get(job.rule)
+        unsound = [out for out in job.outputs if not _sound(out, job, known, contents, every)]
+        if not job.pending and not unsound:
+            verdict.good = True
+            verdict.md5s = {out: contents.cheap(out) for out in job.outputs}
+        elif stage and _as_recorded(job, stage, contents):
+            verdict.holds = True
+            verdict.md5s = {out: stage.outs[out] for out in job.outputs}
+            verdict.wanted = {out: value for out, value in verdict.md5s.items() if contents.md5(out) != value}
+            verdict.changed = [out for out in verdict.wanted if contents.md5(out)]
+            contents.expected |= verdict.md5s
+        elif not job.pending:
+            verdict.changed = [out for out in unsound if contents.md5(out) and (out in known or out in job.made)]
+        verdicts.append(verdict)
+    return verdicts
+
+
+class _Contents:
+    """MD5s of files, each read once; those that will be restored or made again count as if they were there."""
+
+    def __init__(self, root: Path, known: dict):
+        self._root = root
+        self._known = known
+        self._read: dict[str, str | None] = {}
+        self.expected: dict[str, str] = {}
+
+    def cheap(self, path: str) -> str | None:
+        """None unless it is known without reading the file."""
+        file = self._root / path
+        if path in self._known and file.is_file() and ledger.signature(file) == self._known[path][0]:
+            return self._known[path][1]
+        return self._read.get(path)
+
+    def md5(self, path: str) -> str | None:
+        """Of the file as it is; None: there is none."""
+        if (value := self.cheap(path)) is None:
+            file = self._root / path
+            value = self._read[path] = md5(file) if file.is_file() else None
+        return value
+
+    def coming(self, path: str) -> str | None:
+        return self.expected.get(path) or self.md5(path)
+
+
+def _sound(out: str, job: Job, known: dict, contents: _Contents, every: bool) -> bool:
+    """Whether an output is as it was at the last record, or as its job left it since."""
+    file = contents._root / out
+    if not file.is_file():
+        return False
+    if out in known:
+        (_, modified, _), value = known[out]
+        if (contents.md5(out) if every else contents.cheap(out)) == value:
             return True
-        if any(not (root / out).is_file() or _md5(root / out) != md5s.get(out) for out in outs):
-            return True
-    return False
+        if file.stat().st_mtime_ns == modified or contents.md5(out) == value:
+            return contents.md5(out) == value
+    made, found = job.made.get(out), file.stat()
+    return made is not None and abs(found.st_mtime - made) < MOMENT and found.st_ctime - made < MOMENT
 
 
-def _md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def adopt(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
-    """Adopt a study's restored results; returns (stages that hold, stale stages).
-
-    Raises:
-        InputError: ``dvc.yaml`` is out of step with the Snakefile.
-        subprocess.CalledProcessError: DVC or Snakemake failed.
-    """
-    check(root)
-    stages = of_study(parsed(root / "dvc.yaml")["stages"], study)
-    status = subprocess.run(
-        tool("dvc", "status", "--json", *stages),
-        cwd=root,
-        env=environment(),
-        check=True,
-        capture_output=True,
-        text=True,
+def _as_recorded(job: Job, stage: Recorded, contents: _Contents) -> bool:
+    return (
+        (stage.rule, stage.sources) == (job.shell, job.sources)
+        and _contained(job.block, stage.params)
+        and all(out in stage.outs for out in job.outputs)
+        and all(stage.deps.get(path, "") == contents.coming(path) for path in job.inputs)
     )
-    md5s = {name: {out["path"]: out["md5"] for out in stage["outs"]} for name, stage in locked(root).items()}
-    told = json.loads(status.stdout or "{}")
-    differ = {name for name in stages if name in told and changed(told[name], md5s.get(name, {}), root)}
-    stale = stale_stages(stages, differ)
-    old = [out for name in stale for out in stages[name]["outs"] if (root / out).exists()]
-    for out in old:
-        os.utime(root / out, (1, 1))
-    snakemake = tool("snakemake", "--quiet", "all", "--config", f"study={study}")
-    if old:
-        # Exit code 1 only says that there was no record to remove.
-        subprocess.run([*snakemake, "--cleanup-metadata", *old], cwd=root, env=environment(), capture_output=True)
-    clean = [out for name, stage in stages.items() if name not in stale for out in stage["outs"]]
-    if clean:
-        subprocess.run(
-            [*snakemake, "--touch", "--forceall", "--", *clean],
-            cwd=root,
-            env=environment(),
-            check=True,
-            capture_output=True,
-        )
-    stamp.write(study, root)
-    return [name for name in stages if name not in stale], [name for name in stages if name in stale]
 
 
-@click.command(epilog="Example: git pull && dvc pull && fishbone adopt")
+def _contained(block, recorded) -> bool:
+    """Whether the record has all of a job's parameters; it may have more in a mapping, of other jobs of the stage."""
+    if isinstance(block, dict) and isinstance(recorded, dict):
+        return all(key in recorded and _contained(block[key], recorded[key]) for key in block)
+    return block == recorded
+
+
+def adopt(study: str, root: Path = Path(), every: bool = False) -> Adopted:
+    """Find out what holds, restore what can be restored, and tell Snakemake.
+
+    Args:
+        every: compare the content of every output, not only of those whose size or times have changed.
+    """
+    stages, known = recorded(study, root), ledger.read(study, root)["outputs"]
+    changed: list[str] = []
+    restored: set[str] = set()
+    while True:
+        with planned(study, root) as plan:
+            verdicts = judge(plan.jobs, stages, known, root, every)
+            changed += [out for verdict in verdicts for out in verdict.changed]
+            wanted = {out: value for verdict in verdicts for out, value in verdict.wanted.items() if out not in restored}
+            found = restore(wanted, known, root) if wanted else []
+            restored |= set(found)
+            if not found:  # else Snakemake has to look at the files again
+                lost = wanted.keys() - restored
+                for verdict in verdicts:
+                    _tell(plan, verdict, lost, root)
+                break
+    hold = [verdict for verdict in verdicts if (verdict.good or verdict.holds) and lost.isdisjoint(verdict.wanted)]
+    md5s = {out: value for verdict in hold for out, value in verdict.md5s.items()}
+    if not all(verdict.good for verdict in verdicts):
+        noted = {out: value for out, value in md5s.items() if value}
+        ledger.write(study, noted, {verdict.job.rule for verdict in hold}, root)
+    locked = {out: value for stage in stages.values() for out, value in stage.outs.items()}
+    held = {verdict.job.outputs for verdict in hold}
+    return Adopted(
+        changed=changed,
+        restored=sorted(restored),
+        again=[verdict.job for verdict in verdicts if verdict.holds and verdict.job.outputs not in held],
+        hold=[verdict.job for verdict in hold],
+        stale=[verdict.job for verdict in verdicts if verdict.job.outputs not in held],
+        recorded=all(value == locked.get(out) for out, value in md5s.items()),
+    )
+
+
+def _tell(plan: Planned, verdict: Verdict, lost: set[str], root: Path) -> None:
+    job = verdict.job
+    if verdict.good or not lost.isdisjoint(job.inputs):
+        return  # of the latter Snakemake is told once its inputs are there
+    if verdict.holds and lost.isdisjoint(verdict.wanted):
+        # Younger than the inputs, or Snakemake compares their contents before every run.
+        inputs = max([(root / path).stat().st_mtime_ns for path in job.inputs], default=0)
+        for out in job.outputs:
+            if (root / out).stat().st_mtime_ns <= inputs:
+                os.utime(root / out, ns=(inputs + 1_000_000, inputs + 1_000_000))
+        plan.finished(job)
+    elif verdict.holds or verdict.changed or not job.pending:
+        plan.unfinished(job)
+
+
+def restore(wanted: dict[str, str], known: dict, root: Path = Path()) -> list[str]:
+    """Take files (path → MD5) out of DVC's cache, each whole or not at all; returns those that were there.
+
+    Args:
+        known: outputs in the ledger; a file gets the time of modification that it has there.
+    """
+    # Imported late: DVC takes a second, and the other verbs do without.
+    from dvc.repo import Repo
+
+    with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
+        cached = {path: Path(repo.cache.local.oid_to_path(value)) for path, value in wanted.items()}
+    found = [path for path, source in cached.items() if copied(source, root / path, wanted[path])]
+    for path in found:
+        if path in known:
+            modified = known[path][0][1]
+            os.utime(root / path, ns=(modified, modified))
+    return found
+
+
+def copied(source: Path, target: Path, value: str) -> bool:
+    """Whether ``source`` is a file of this MD5; its content is then in ``target``."""
+    if not source.is_file() or md5(source) != value:
+        return False
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return True
+
+
+@click.command(epilog="Example: git pull && fishbone pull && fishbone adopt")
 @click.option("--study", default=QUICK, show_default=True)
-def command(study: str) -> None:
-    """Tell Snakemake which restored results still hold."""
+@click.option("--verify", is_flag=True, help="Compare the content of every output, not only of those that look changed.")
+def command(study: str, verify: bool) -> None:
+    """Find out which results hold, and tell Snakemake."""
     load_study(study)
-    clean, stale = adopt(study)
-    click.echo(f"hold: {', '.join(clean) or 'none'}; to be run: {', '.join(stale) or 'none'}")
+    found = adopt(study, every=verify)
+    click.echo(f"{len(found.hold)} jobs hold, {len(found.stale)} to be run")
+    for job in found.stale:
+        click.echo(f"  {job.rule}: {job.name}")

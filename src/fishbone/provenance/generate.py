@@ -1,76 +1,90 @@
-"""``dvc.yaml`` from the Snakefile: one DVC stage a study and rule, named ``<study>-<rule>``.
+"""``dvc.yaml`` and ``resolved.yaml`` of each study from the Snakefile: one DVC stage a rule.
 
-The command runs that rule alone (``--allowed-rules``); the digest of the rule's shell text in a trailing comment
-makes an edited rule visible to DVC. Outputs are never ``persist``: that blesses stale results.
+``resolved.yaml`` holds what DVC compares of a stage besides files: its parameters with the overlay applied, the digest
+of its sources and that of its rule's shell command. So no study can make another stale. The command runs that rule
+alone. Outputs are never ``persist``: that blesses stale results.
 """
 
-import hashlib
 from pathlib import Path
 
 import click
 import yaml
 
-from fishbone.errors import InputError
 from fishbone.files import write_text
 from fishbone.provenance.dag import Job, jobs
-from fishbone.provenance.lock import DUMPER, parsed
-from fishbone.provenance.params import QUICK
+from fishbone.provenance.lock import DUMPER, QUICK, folder, studies
 
 HEADER = "# Generated from the Snakefile by `fishbone generate`; do not edit.\n"
 
 
-def studies(root: Path = Path()) -> list[str]:
-    return [QUICK, *sorted(path.stem for path in (root / "studies").glob("*.yaml"))]
+def generated(study: str, members: list[Job]) -> dict[str, str]:
+    """``{file name: its text}`` for the study whose jobs these are."""
+    by_rule: dict[str, list[Job]] = {}
+    for job in members:
+        by_rule.setdefault(job.rule, []).append(job)
+    stages = {rule: _stage(study, rule, own) for rule, own in by_rule.items()}
+    blocks = {rule: _resolved(own) for rule, own in by_rule.items()}
+    return {"dvc.yaml": _text({"stages": stages}), "resolved.yaml": _text(blocks)}
 
 
-def dvc_yaml(root: Path = Path()) -> str:
-    """The text of ``dvc.yaml`` for all studies of the project."""
-    stages: dict[str, dict] = {}
-    metrics: list[str] = []
-    plots: list[dict] = []
-    for study in studies(root):
-        by_rule: dict[str, list[Job]] = {}
-        for job in jobs(study, root):
-            by_rule.setdefault(job.rule, []).append(job)
-        for rule, members in by_rule.items():
-            stages[f"{study}-{rule}"] = _stage(study, rule, members, root)
-            outputs = sorted(output for job in members for output in job.outputs)
-            metrics += [output for output in outputs if output.endswith("metrics.json")]
-            plots += [{output: {"x": "step"}} for output in outputs if output.endswith("history.csv")]
-    content = {"stages": stages, "metrics": metrics, "plots": plots}
-    return HEADER + yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=10**6)
-
-
-def _stage(study: str, rule: str, members: list[Job], root: Path) -> dict:
-    outputs = sorted(output for job in members for output in job.outputs)
-    # One target a job is enough, and keeps the command line short.
-    targets = " ".join(sorted(job.outputs[0] for job in members))
-    digest = hashlib.sha256(members[0].shell.encode()).hexdigest()[:12]
-    params: list = [rule]
-    overlay = root / "studies" / f"{study}.yaml"
-    # DVC refuses a key that a file lacks, so the overlay is named only where it says something of this rule.
-    if overlay.is_file() and rule in parsed(overlay):
-        params.append({f"studies/{study}.yaml": [rule]})
+def _stage(study: str, rule: str, members: list[Job]) -> dict:
+    outs = sorted(output for job in members for output in job.outputs)
+    metrics = [out for out in outs if out.endswith("metrics.json")]
+    histories = [out for out in outs if out.endswith("history.csv")]
+    kinds = {
+        "outs": [out for out in outs if out not in {*metrics, *histories}],
+        "metrics": metrics,
+        "plots": [{out: {"x": "step"}} for out in histories],
+    }
+    place = folder(study)
     return {
-        "cmd": f"snakemake --config study={study} --allowed-rules {rule} -- {targets}  # {digest}",
+        "cmd": f"snakemake --config study={study} stage={rule} --allowed-rules all {rule}",
+        **({} if place == Path() else {"wdir": "../.."}),
         "deps": sorted({path for job in members for path in job.inputs}),
-        "params": params,
-        "outs": outputs,
+        "params": [{(place / "resolved.yaml").as_posix(): [rule]}],
+        **{kind: listed for kind, listed in kinds.items() if listed},
     }
 
 
-def check(root: Path = Path()) -> None:
-    """Raises `InputError` when ``dvc.yaml`` is not what the Snakefile says."""
-    path = root / "dvc.yaml"
-    if not path.is_file() or path.read_text(encoding="utf-8") != dvc_yaml(root):
-        raise InputError("out of step with the Snakefile", file="dvc.yaml", remedy="Run `fishbone generate`.")
+def _resolved(members: list[Job]) -> dict:
+    params: dict = {}
+    for job in members:
+        params = _joined(params, job.block)
+    return {"rule": members[0].shell, "sources": members[0].sources, "params": params}
+
+
+def _joined(one, other):
+    """Both blocks in one: those of one stage differ in what they hold of a mapping, such as their data set's source."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _joined(one.get(key), other[key]) if key in other else one[key] for key in {**one, **other}}
+    return other
+
+
+def _text(content: dict) -> str:
+    return HEADER + yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=10**6)
+
+
+def outdated(study: str, members: list[Job], root: Path = Path()) -> dict[Path, str]:
+    """``{file: the text it should have}`` for those that have another."""
+    texts = {folder(study, root) / name: text for name, text in generated(study, members).items()}
+    return {file: text for file, text in texts.items() if not file.is_file() or file.read_text("utf-8") != text}
+
+
+def generate(study: str, members: list[Job], root: Path = Path()) -> list[Path]:
+    """Bring the study's generated files up to date; returns those that were not."""
+    changed = outdated(study, members, root)
+    for file, text in changed.items():
+        write_text(file, text)
+    return list(changed)
 
 
 @click.command(epilog="Example: fishbone generate")
-def command() -> None:
-    """Write dvc.yaml and the parameters' JSON schema from the Snakefile and the stages."""
+@click.option("--study", help=f"One study alone, such as {QUICK}; without it all of them.")
+def command(study: str | None) -> None:
+    """Write dvc.yaml, resolved.yaml and the parameters' JSON schema from the Snakefile and the stages."""
     from fishbone.provenance.params import SCHEMA, schema_text
 
-    write_text("dvc.yaml", dvc_yaml())
+    for name in [study] if study else studies():
+        for file in generate(name, jobs(name)):
+            click.echo(f"{file} written")
     write_text(SCHEMA, schema_text())
-    click.echo(f"dvc.yaml and {SCHEMA} written")

@@ -1,4 +1,4 @@
-"""A study's parameters: ``params.yaml`` (the quick study), overlaid by ``studies/<study>.yaml``.
+"""A study's parameters: ``params.yaml`` (the quick study), overlaid by ``studies/<study>/params.yaml``.
 
 An overlay replaces the keys that it names, at any depth. Every block is checked against the stage's ``Plan``
 model before any job starts. ``workflow/schemas/params.schema.json`` is generated from the same models, for editors.
@@ -13,10 +13,9 @@ import yaml
 
 from fishbone.errors import InputError
 from fishbone.parameters import Block
-from fishbone.provenance.lock import parsed
+from fishbone.provenance.lock import QUICK, folder, parsed, studies
 
 STAGES = ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report")
-QUICK = "quick"
 SCHEMA = Path("workflow/schemas/params.schema.json")
 
 
@@ -41,10 +40,10 @@ def load_study(study: str, root: Path = Path()) -> dict:
         InputError: no such study, broken YAML, or a key that is unknown, missing, mistyped or out of range.
     """
     base = _read(root / "params.yaml")
-    overlay_file = root / "studies" / f"{study}.yaml"
-    if study != QUICK and not overlay_file.is_file():
-        known = [QUICK, *sorted(path.stem for path in (root / "studies").glob("*.yaml"))]
-        raise InputError("no such study", field="STUDY", value=study, remedy=f"Take one of {', '.join(known)}.")
+    overlay_file = folder(study, root) / "params.yaml"
+    if not overlay_file.is_file():
+        remedy = f"Take one of {', '.join(studies(root))}."
+        raise InputError("no such study", field="STUDY", value=study, remedy=remedy)
     overlay = {} if study == QUICK else _read(overlay_file)
     merged = _merge(base, overlay)
 

@@ -11,7 +11,8 @@ import click
 
 from fishbone.errors import InputError
 from fishbone.provenance.lock import locked, of_study
-from fishbone.provenance.params import QUICK, load_study
+from fishbone.provenance.lock import QUICK
+from fishbone.provenance.params import load_study
 
 REMOTE = "recorded"
 LIMIT = 1_000_000

@@ -1,53 +1,82 @@
-"""Hashes of finished results into ``dvc.lock``, its only record.
+"""Hashes of finished results into the study's ``dvc.lock``, its only record.
 
-``dvc commit`` by itself would bless stale outputs under new parameters, so only stages in which Snakemake has
-nothing left to do are committed; after a failed run that is everything that did finish.
+``dvc commit`` by itself would bless stale outputs under new parameters, so only stages in which Snakemake has nothing
+left to do are recorded; after a failed run that is everything that did finish. Nor is an output recorded that has
+changed since its job ended.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from fishbone.errors import InputError
 from fishbone.files import write_text
-from fishbone.provenance import stamp
-from fishbone.provenance.dag import Job, jobs
-from fishbone.provenance.generate import check
-from fishbone.provenance.params import QUICK, load_study
+from fishbone.provenance import ledger
+from fishbone.provenance.adopt import judge
+from fishbone.provenance.dag import jobs
+from fishbone.provenance.generate import outdated
+from fishbone.provenance.lock import QUICK, folder
+from fishbone.provenance.lock import recorded as recorded_stages
+from fishbone.provenance.params import load_study
 
 
-def finished(members: list[Job]) -> tuple[list[str], list[str]]:
-    """(rules with no pending job, the other rules), each in order of first appearance."""
-    rules = list(dict.fromkeys(job.rule for job in members))
-    pending = {job.rule for job in members if job.pending}
-    return [rule for rule in rules if rule not in pending], [rule for rule in rules if rule in pending]
+@dataclass(frozen=True)
+class Record:
+    """Rules that were recorded, that have jobs left to run, and outputs that changed after their job had ended."""
+
+    done: list[str]
+    waiting: list[str]
+    changed: list[str]
 
 
-def record(study: str, root: Path = Path()) -> tuple[list[str], list[str]]:
-    """Commit the finished stages of a study, as ``dvc.yaml`` has them; returns what `finished` returns.
+def record(study: str, root: Path = Path()) -> Record:
+    """Record the finished stages of a study.
 
     Raises:
+        InputError: ``dvc.yaml`` is out of step with the Snakefile.
         dvc.exceptions.DvcException: DVC failed; ``dvc.lock`` is as it was.
     """
-    done, waiting = finished(jobs(study, root))
+    members = jobs(study, root)
+    for file in outdated(study, members, root):
+        raise InputError(
+            "out of step with the Snakefile", file=file, remedy=f"Run `fishbone generate --study {study}`."
+        )
+    verdicts = judge(members, recorded_stages(study, root), ledger.read(study, root)["outputs"], root, every=False)
+    rules = list(dict.fromkeys(job.rule for job in members))
+    waiting = {verdict.job.rule for verdict in verdicts if not verdict.good}
+    done = [rule for rule in rules if rule not in waiting]
     if done:
-        _commit({f"{study}-{rule}" for rule in done}, root)
-    stamp.write(study, root)
-    return done, waiting
+        _commit(study, set(done), root)
+    locked = {out: value for stage in recorded_stages(study, root).values() for out, value in stage.outs.items()}
+    noted = {out: locked[out] for job in members if job.rule in done for out in job.outputs}
+    noted |= {
+        out: value
+        for verdict in verdicts
+        if verdict.good and verdict.job.rule in waiting
+        for out, value in verdict.md5s.items()
+        if value
+    }
+    ledger.write(study, noted, set(done), root)
+    ledger.recorded(study, root)
+    changed = [out for verdict in verdicts if not verdict.job.pending for out in verdict.changed]
+    return Record(done, [rule for rule in rules if rule in waiting], changed)
 
 
-def _commit(names: set[str], root: Path) -> None:
+def _commit(study: str, rules: set[str], root: Path) -> None:
     """What ``dvc commit --force`` does, but dvc.lock is read and written once, not for every stage: minutes less."""
     # Imported late: DVC takes a second, and the other verbs do without.
     from dvc.repo import Repo, lock_repo
     from dvc.stage.serialize import to_lockfile
     from dvc.utils.serialize import dumps_yaml, load_yaml
 
-    path = root / "dvc.lock"
-    # Without git, which DVC would ask about each output whether it is ignored.
+    place = folder(study, root)
+    path = place / "dvc.lock"
+    # Without git, which DVC would ask about each output whether it is ignored, and which an archive has not.
     with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
         lock = {"schema": "2.0", "stages": {}} | (load_yaml(path) if path.is_file() else {})
-        for stage in repo.stage.load_all(str(root / "dvc.yaml")):
-            if stage.name in names:
+        for stage in repo.stage.load_all(str(place / "dvc.yaml")):
+            if stage.name in rules:
                 stage.save()
                 stage.commit()
                 lock["stages"].update(to_lockfile(stage))
@@ -59,6 +88,10 @@ def _commit(names: set[str], root: Path) -> None:
 def command(study: str) -> None:
     """Write the hashes of a study's finished results to dvc.lock."""
     load_study(study)
-    check()
-    done, waiting = record(study)
-    click.echo(f"recorded: {', '.join(done) or 'nothing'}; not yet run: {', '.join(waiting) or 'nothing'}")
+    click.echo(told(record(study)))
+
+
+def told(found: Record) -> str:
+    """What was recorded, for a person."""
+    text = f"recorded: {', '.join(found.done) or 'nothing'}; not yet run: {', '.join(found.waiting) or 'nothing'}"
+    return "\n".join([text, *(f"not recorded, changed since its job ended: {out}" for out in found.changed)])

@@ -1,45 +1,56 @@
-"""``fishbone reproduce``: one command from parameters to report: adopt (if needed) → snakemake → record → track."""
+"""``fishbone reproduce``: one command from parameters to report: generate → adopt → snakemake → record → track."""
 
-import subprocess
 import sys
-from pathlib import Path
+from collections import Counter
 
 import click
 
-from fishbone.provenance import stamp
-from fishbone.provenance.adopt import adopt
-from fishbone.provenance.dag import environment, jobs, tool
-from fishbone.provenance.generate import check
-from fishbone.provenance.params import QUICK, load_study
-from fishbone.provenance.record import record
+from fishbone.provenance import ledger, running
+from fishbone.provenance.adopt import Adopted, adopt
+from fishbone.provenance.dag import Job, environment, jobs, tool
+from fishbone.provenance.generate import generate
+from fishbone.provenance.lock import QUICK
+from fishbone.provenance.params import load_study
+from fishbone.provenance.record import record, told
 from fishbone.provenance.track import track
 
 
 @click.command(epilog="Example: fishbone reproduce --study cifar10 --cores 2")
 @click.option("--study", default=QUICK, show_default=True, help="Study in studies/ (or quick).")
 @click.option("--profile", default="default", show_default=True, help="Folder in profiles/: default or slurm.")
-@click.option("--cores", type=int, help="Cores to use; without it the profile decides.")
-def command(study: str, profile: str, cores: int | None) -> None:
+@click.option("--cores", type=click.IntRange(1), help="Cores to use; without it the profile decides.")
+@click.option("--verify", is_flag=True, help="Compare the content of every output with its record first.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print the jobs that would run and why, and change nothing.")
+def command(study: str, profile: str, cores: int | None, verify: bool, dry_run: bool) -> None:
     """Run what a study still needs, record its hashes and log its metrics."""
     load_study(study)
-    planned = jobs(study)
-    if not stamp.holds(study, Path()) and any(Path(out).exists() for job in planned for out in job.outputs):
-        clean, stale = adopt(study)
-        click.echo(f"adopted {len(clean)} stages, {len(stale)} to be run")
-        planned = jobs(study)
+    if dry_run:
+        _explain(study, jobs(study))
+        return
+    descriptor = running.acquire(study)
 
+    def snakemake(*targets: str) -> int:
+        options = ["--cores", str(cores)] if cores else []
+        options += ["--nolock", "--workflow-profile", f"profiles/{profile}", "--config", f"study={study}"]
+        command = tool("snakemake", *options, *(["--", *targets] if targets else []))
+        return running.run(command, environment(), descriptor)
+
+    found = _adopted(study, verify)
+    if found.again and not (code := snakemake(*(job.outputs[0] for job in found.again))):
+        # First these alone: where they come out as they were, nothing that follows them runs.
+        found = _adopted(study)
+    planned = jobs(study)
+    for file in generate(study, planned):
+        click.echo(f"{file} written anew: parameters, sources or rules have changed", err=True)
     code = 0
-    pending = sum(job.pending for job in planned)
-    if pending or not stamp.recorded(study, Path()):
-        check()
+    pending = [job for job in planned if job.pending]
     if pending:
-        click.echo(f"{pending} of {len(planned)} jobs to run", err=True)
-        code = _snakemake(study, profile, cores)
+        _explain(study, planned)
+        code = snakemake()
     else:
         click.echo("nothing to do: all results are up to date")
-    if not stamp.recorded(study, Path()):
-        done, waiting = record(study)
-        click.echo(f"recorded: {', '.join(done) or 'nothing'}; not yet run: {', '.join(waiting) or 'nothing'}")
+    if pending or not (found.recorded and ledger.is_recorded(study)):
+        click.echo(told(record(study)))
         track(study)
     if code:
         sys.exit(1)
@@ -47,7 +58,26 @@ def command(study: str, profile: str, cores: int | None) -> None:
         click.echo(f"report: {page}")
 
 
-def _snakemake(study: str, profile: str, cores: int | None) -> int:
-    options = ["--cores", str(cores)] if cores else []
-    arguments = ["--workflow-profile", f"profiles/{profile}", *options, "--config", f"study={study}"]
-    return subprocess.run(tool("snakemake", *arguments), env=environment()).returncode
+def _adopted(study: str, verify: bool = False) -> Adopted:
+    found = adopt(study, every=verify)
+    lost = {out for job in found.again for out in job.outputs}
+    for out in found.changed:
+        fate = "restored" if out in found.restored else "is made again"
+        click.echo(f"changed without its job running, {fate}: {out}", err=True)
+    for out in found.restored:
+        if out not in found.changed:
+            click.echo(f"restored: {out}", err=True)
+    if lost:
+        click.echo(f"{len(found.again)} recorded jobs run again: their results are not here", err=True)
+    return found
+
+
+def _explain(study: str, planned: list[Job]) -> None:
+    """What is to run and why: the rules, their numbers of jobs, Snakemake's reasons and the sources that changed."""
+    pending = [job for job in planned if job.pending]
+    click.echo(f"{len(pending)} of {len(planned)} jobs to run", err=True)
+    for rule, count in Counter(job.rule for job in pending).items():
+        reasons = {reason for job in pending if job.rule == rule for reason in job.reasons}
+        files = ledger.edited_sources(study, rule) if any("params" in reason for reason in reasons) else []
+        why = "; ".join(sorted(reasons)) or "follows the others"
+        click.echo(f"  {rule}: {count} ({why}{': ' + ', '.join(files) if files else ''})", err=True)

@@ -1,14 +1,21 @@
-"""The source files that a stage's result depends on: the closure of its imports inside this package.
+"""The source files that a stage's result depends on, and one digest of them.
 
-Rules list them as inputs, so an edit reruns exactly the stages that can reach the edited file. Imports inside
-functions count; files that are no Python modules (templates, single-file agents) count for the folder they lie in.
+That is the closure of the stage's imports inside this package. Imports inside functions count; files that are no Python
+modules (templates, single-file agents) count for the folder they lie in. The digest leaves out comments, docstrings and
+blank lines, and is the same on Python 3.11 to 3.14, so that only an edit that can change a result reruns anything.
 """
 
 import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_LAYOUT = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
 def sources(stage: str) -> list[str]:
@@ -23,6 +30,66 @@ def sources(stage: str) -> list[str]:
     found |= {data for file in found for data in _data_beside(file)}
     root = PACKAGE.parents[1]
     return sorted(file.relative_to(root).as_posix() for file in found)
+
+
+def digests(stage: str) -> dict[str, str]:
+    """``{path: digest}`` of `sources`."""
+    return {path: file_digest(PACKAGE.parents[1] / path) for path in sources(stage)}
+
+
+def digest(stage: str) -> str:
+    """16 hexadecimal digits for all `sources` of a stage, their names and what they do."""
+    listed = "".join(f"{path} {value}\n" for path, value in digests(stage).items())
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
+@cache
+def file_digest(file: Path) -> str:
+    """16 hexadecimal digits for a file's content; of Python without comments, docstrings and layout that says nothing."""
+    content = file.read_bytes()
+    if file.suffix == ".py":
+        content = "\n".join(code(content.decode())).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def code(text: str) -> Iterator[str]:
+    """The tokens of Python source that a result can depend on, one string each.
+
+    A formatted string is one token, as Python 3.11 has it: later versions take it apart.
+    """
+    docstrings = _docstrings(ast.parse(text))
+    lines = text.splitlines(keepends=True)
+    begun: list[tuple[int, int]] = []  # where the formatted strings that are open began
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind in ("FSTRING_START", "TSTRING_START"):
+            begun.append(token.start)
+        elif kind in ("FSTRING_END", "TSTRING_END"):
+            start = begun.pop()
+            if not begun:
+                yield _between(lines, start, token.end)
+        elif begun or token.type in _SILENT or token.start in docstrings:
+            continue
+        else:
+            yield kind if token.type in _LAYOUT else token.string
+
+
+def _docstrings(tree: ast.Module) -> set[tuple[int, int]]:
+    """(line, column in characters) where each docstring begins; all but ASCII indents are out of the question."""
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    firsts = [node.body[0] for node in ast.walk(tree) if isinstance(node, owners) and node.body]
+    return {
+        (first.lineno, first.col_offset)
+        for first in firsts
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    }
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    (first, left), (last, right) = start, end
+    if first == last:
+        return lines[first - 1][left:right]
+    return "".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
 
 
 @cache

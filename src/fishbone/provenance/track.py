@@ -15,19 +15,20 @@ from pathlib import Path
 import click
 
 from fishbone.files import read_json, sha256
-from fishbone.provenance.lock import locked, of_study
-from fishbone.provenance.params import QUICK, load_study
+from fishbone.provenance.lock import QUICK, folder
+from fishbone.provenance.lock import recorded as stages
+from fishbone.provenance.params import load_study
 
 
 def recorded(study: str, root: Path) -> dict[str, dict]:
     """``{path of a metrics file: {"stage", "digest"}}`` for what ``dvc.lock`` holds of the study."""
     found = {}
-    for name, stage in of_study(locked(root), study).items():
-        hashes = {out["path"]: out["md5"] for out in stage["outs"]}
+    for name, stage in stages(study, root).items():
+        hashes = stage.outs
         for path in hashes:
             if path.endswith("metrics.json"):
                 own = sorted((p, h) for p, h in hashes.items() if Path(p).parent == Path(path).parent)
-                text = json.dumps([path, own, stage.get("params"), stage["cmd"]], sort_keys=True)
+                text = json.dumps([path, own, stage.params, stage.rule, stage.sources], sort_keys=True)
                 found[path] = {"stage": name, "digest": hashlib.sha256(text.encode()).hexdigest()}
     return found
 
@@ -48,7 +49,7 @@ def track(study: str, root: Path = Path()) -> int:
     parent = _parent(client, experiment_id, study)
     known = {run.data.tags.get("stage.digest") for run in _children(client, experiment_id, parent)}
     new = {path: entry for path, entry in files.items() if entry["digest"] not in known}
-    common = _provenance(root) | {"mlflow.parentRunId": parent, "study": study}
+    common = _provenance(study, root) | {"mlflow.parentRunId": parent, "study": study}
     for path, entry in new.items():
         _log(client, experiment_id, root, path, common | entry)
     return len(new)
@@ -73,14 +74,14 @@ def _children(client, experiment_id: str, parent: str) -> list:
             return runs
 
 
-def _provenance(root: Path) -> dict[str, str]:
+def _provenance(study: str, root: Path) -> dict[str, str]:
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True).stdout.strip()
 
     return {
         "mlflow.source.git.commit": git("rev-parse", "HEAD"),
         "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))),
-        "dvc.lock.sha256": sha256(root / "dvc.lock"),
+        "dvc.lock.sha256": sha256(folder(study, root) / "dvc.lock"),
     }
 
 
