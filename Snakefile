@@ -6,7 +6,6 @@ from pathlib import Path
 
 sys.path.insert(0, "src")
 
-from fishbone.errors import InputError
 from fishbone.provenance import stamp
 from fishbone.provenance.params import job_params, load_study
 from fishbone.provenance.sources import sources
