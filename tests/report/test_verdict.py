@@ -55,6 +55,16 @@ def test_ratios_are_averaged_as_logarithms_and_shown_in_percent():
     assert judge(STATEMENT, Evidence("digits", {0: 0.5}, "", [], ratios=True), "above").measured == pytest.approx(-50)
 
 
+def test_an_interval_beyond_what_a_difference_can_be_is_cut_and_says_so():
+    values = {0: -99.0, 1: -50.0}
+    found = judge(STATEMENT, Evidence("digits", values, "", [], bounds=(-100.0, 100.0)), "above")
+    assert found.ci95 == (-100.0, 100.0)
+    assert found.why.endswith("It is cut at what the quantity can be, -100 to 100.")
+    whole = judge(STATEMENT, Evidence("digits", values, "", []), "above")
+    assert whole.verdict == found.verdict
+    assert whole.ci95[0] < -100
+
+
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=5))
 def test_a_ratio_and_its_inverse_get_opposite_verdicts(ratios):
     opposite = {"holds": "fails", "fails": "holds", "not tested": "not tested"}

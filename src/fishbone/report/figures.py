@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 
 from fishbone.report.bench_figure import draw_bench
 from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
+from fishbone.report.intervals import bounds_of
 from fishbone.report.palette import BLACK, GREY, Style, label, styles
 from fishbone.report.papers.fls import accuracies, is_variant
 from fishbone.report.study import Result, Study
 
 TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
 
+PERCENT = (0.0, 100.0)
 LEGIBLE = 8  # curves
 TOPICS = {
     "form and start of the inverse": {"fls-outer", "fls-inner", "fls-three-way", "fls-start", "fls-rows"},
@@ -38,7 +40,7 @@ def draw_train(study: Study, path: Path) -> None:
             curves = []
             for name, column in (("validation", "validation_accuracy"), ("training", "train_accuracy")):
                 shown = [100 * history[column] for history in histories]
-                draw_seeds(axes, histories[0]["step"], shown, TRAINING[name], f"{name} images")
+                draw_seeds(axes, histories[0]["step"], shown, PERCENT, TRAINING[name], f"{name} images")
                 curves += shown
             _finish(axes, dataset, "epoch", "accuracy (%)", curves)
         legend(figure, panels)
@@ -90,7 +92,7 @@ def _draw_method(axes: Axes, runs: list[Result], style: Style, name: str) -> lis
     found = [accuracies(run) for run in runs]
     sparsities = sorted(set.intersection(*map(set, found)))
     curves = [np.array([100 * one[sparsity] for sparsity in sparsities]) for one in found]
-    draw_seeds(axes, _remaining(sparsities), curves, style, name, markers=True)
+    draw_seeds(axes, _remaining(sparsities), curves, PERCENT, style, name, markers=True)
     return curves
 
 
@@ -129,7 +131,8 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
             for method in study.names(stage, dataset):
                 histories = [run.history() for run in study.of(stage, dataset, method)]
                 shown = [factor * history[column] for history in histories]
-                draw_seeds(axes, histories[0]["step"], shown, look[method], label(method))
+                bounds = tuple(factor * bound for bound in bounds_of(column))
+                draw_seeds(axes, histories[0]["step"], shown, bounds, look[method], label(method))
                 curves += shown
             _finish(axes, dataset, step, name, curves)
         legend(figure, panels)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from fishbone.report.intervals import Interval, interval
+from fishbone.report.intervals import PLAIN, Bounds, Interval, cut, interval
 
 INCONCLUSIVE = "inconclusive"
 RULE = (
@@ -62,6 +62,8 @@ class Evidence:
 
     ``ratios``: the values are ratios of two positive results and the quantity is the ratio minus 1 in percent; the
     interval is that of their logarithms, so it never falls below −100 %.
+
+    ``bounds``: what a difference can be; its interval is cut there.
     """
 
     dataset: str
@@ -69,9 +71,10 @@ class Evidence:
     setting: str
     artefacts: Iterable[str]
     ratios: bool = False
+    bounds: Bounds = PLAIN
 
     def interval(self) -> Interval | None:
-        """Of the quantity; None without seeds."""
+        """Of the quantity, before it is cut; None without seeds."""
         values = list(self.values.values())
         if not values:
             return None
@@ -84,8 +87,11 @@ class Evidence:
 
 def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
     """Apply the rule; ``side`` is where the claim says that the quantity lies. The id gets ``@dataset``."""
-    found = evidence.interval()
+    whole = evidence.interval()
+    found = whole and cut(whole, evidence.bounds)
     verdict, why = _verdict(found, side, bound)
+    if found != whole:
+        why += f" It is cut at what the quantity can be, {evidence.bounds[0]:g} to {evidence.bounds[1]:g}."
     return Claim(
         **asdict(statement) | {"id": f"{statement.id}@{evidence.dataset}"},
         measured=found.mean if found else None,
