@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from fishbone.report.bench_figure import draw_bench
 from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
@@ -18,17 +19,15 @@ TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
 PERCENT = (0.0, 100.0)
 LEGIBLE = 8  # curves
 TOPICS = {
-    "form and start of the inverse": {"fls-outer", "fls-inner", "fls-three-way", "fls-start", "fls-rows"},
-    "learning": {"fls-isotropic", "fls-isotropic-gradients", "fls-diagonal", "fls-plain-loss"},
-    "compensation": {
-        "fls-independent",
-        "fls-joint",
-        "fls-first-order",
-        "fls-first-order-renewed",
-        "obs-first-order",
+    "form and start of the inverse": {
+        "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-isotropic-gradients", "fls-diagonal",
+        "fls-rows",
     },
+    "learning": {"fls-start", "fls-plain-loss"},
+    "compensation": {"fls-independent", "fls-joint", "fls-first-order", "fls-first-order-renewed", "obs-first-order"},
     "the inverse brought up to date": {"fls-assimilated", "fls-assimilated-all", "fls-renewed"},
-}
+    "fewer images": {"fls-tenth", "obs-tenth"},
+}  # fmt: skip
 
 
 def draw_train(study: Study, path: Path) -> None:
@@ -43,6 +42,7 @@ def draw_train(study: Study, path: Path) -> None:
                 draw_seeds(axes, histories[0]["step"], shown, PERCENT, TRAINING[name], f"{name} images")
                 curves += shown
             _finish(axes, dataset, "epoch", "accuracy (%)", curves)
+            _whole_ticks(axes)
         legend(figure, panels)
         save_svg(figure, path)
 
@@ -135,6 +135,7 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
                 draw_seeds(axes, histories[0]["step"], shown, bounds, look[method], label(method))
                 curves += shown
             _finish(axes, dataset, step, name, curves)
+            _whole_ticks(axes)
         legend(figure, panels)
         save_svg(figure, path)
 
@@ -142,6 +143,11 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
 def _finish(axes: Axes, dataset: str, x: str, y: str, curves: list[np.ndarray]) -> None:
     axes.set(title=dataset, xlabel=x, ylabel=y)
     fit_to_seeds(axes, curves)
+
+
+def _whole_ticks(axes: Axes) -> None:
+    """Epochs and rounds are counted: no tick at 2.5."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 FIGURES: dict[str, Callable[[Study, Path], None]] = {
