@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fishbone.report.intervals import interval
-from fishbone.report.verdict import Evidence, Statement, judge, not_tested
+from fishbone.report.verdict import Evidence, Statement, judge, line, not_tested
 
 STATEMENT = Statement("id", "paper", "A beats B.", "+1", "A minus B")
 
@@ -90,3 +90,16 @@ def test_a_claim_names_data_seeds_and_files():
 def test_a_claim_without_data_has_no_number():
     found = not_tested(STATEMENT, "No such stage.")
     assert (found.id, found.measured, found.ci95, found.seeds, found.artefacts) == ("id", None, None, [], [])
+
+
+def test_a_claim_is_one_line_without_parentheses_and_with_its_unit():
+    statement = Statement(
+        "id", "FLS (arXiv 1)", "A (new) beats B: by far.", "84 % (of 100): +24", "A minus B, percentage points"
+    )
+    found = judge(statement, Evidence("digits", {0: 1.0, 1: 1.0}, "", []), "below")
+    assert line(found) == ("FLS", "A beats B", "digits", "84 %: +24", "+1.00 points [1.00, 1.00]", "fails")
+    lost = judge(statement, Evidence("digits", {0: -1.0}, "", []), "above")
+    assert line(lost).measured == "−1.00 points"
+    assert line(not_tested(statement, "No."))[2:] == ("–", "84 %: +24", "–", "not tested")
+    unsure = judge(STATEMENT, Evidence("digits", {0: -1.0, 1: 1.0}, "", []), "above")
+    assert line(unsure).verdict == "inconclusive"

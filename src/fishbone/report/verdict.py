@@ -8,13 +8,15 @@ Claims are judged one by one, without a correction for their number.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fishbone.report.intervals import PLAIN, Bounds, Interval, cut, interval
 
 INCONCLUSIVE = "inconclusive"
+UNITS = {"percentage points": " points", "in percent": " %"}  # by the words of a quantity
 RULE = (
     "A claim holds if the whole 95 % interval of its quantity, paired by seed (Student's t), lies on the claimed side "
     "of the bound, and fails if the whole interval lies on the other side. Otherwise it counts as not tested: "
@@ -54,6 +56,17 @@ class Claim:
     verdict: Literal["holds", "fails", "not tested"]
     why: str
     artefacts: list[str]
+
+
+class Line(NamedTuple):
+    """A claim as people see it in a table."""
+
+    paper: str
+    statement: str
+    data: str
+    published: str
+    measured: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,31 @@ def judge(statement: Statement, evidence: Evidence, side: Literal["above", "belo
         verdict=verdict,
         why=why,
         artefacts=sorted(evidence.artefacts),
+    )
+
+
+def badge(claim: Claim) -> str:
+    """The verdict, or "inconclusive" where the data did not decide."""
+    return INCONCLUSIVE if claim.why.startswith(INCONCLUSIVE) else claim.verdict
+
+
+def measured(claim: Claim) -> str:
+    """Mean with sign, unit and interval; a dash where nothing was measured."""
+    if claim.measured is None:
+        return "–"
+    unit = next((unit for words, unit in UNITS.items() if words in claim.quantity), "")
+    interval = " [{:.2f}, {:.2f}]".format(*claim.ci95) if claim.ci95 else ""
+    return f"{claim.measured:+.2f}{unit}{interval}".replace("-", "−")
+
+
+def line(claim: Claim) -> Line:
+    """The claim in a table's row: its texts without what they have in parentheses, the statement up to its colon."""
+    paper, statement, published = (
+        re.sub(r" \([^)]*\)", "", text) for text in (claim.paper, claim.statement, claim.published)
+    )
+    _, _, dataset = claim.id.partition("@")
+    return Line(
+        paper, statement.split(": ")[0].removesuffix("."), dataset or "–", published, measured(claim), badge(claim)
     )
 
 
