@@ -149,6 +149,25 @@ def test_generators_that_learned_nothing_are_not_compared(tmp_path):
     assert (claim.verdict, claim.why) == ("not tested", "On digits the centralised generator is no better than noise.")
 
 
+@pytest.mark.parametrize("worse", [0, 1])
+def test_a_result_of_0_has_no_ratio(tmp_path, worse):
+    values = (0.0, 0.5) if worse else (0.5, 0.0)
+    files = [
+        small_study.federate(tmp_path / "s", f"hovefl-{mix}", seed, value)
+        for mix, value in zip(("12-6", "6-12"), values, strict=True)
+        for seed in range(2)
+    ]
+    files += [
+        small_study.gan(tmp_path / "s", method, seed, value)
+        for method, value in zip(("fsl_gan", "centralised"), values, strict=True)
+        for seed in range(2)
+    ]
+    study = read_study(files, {})
+    for claim in (next(hovefl.claims(study)), next(fsl_gan.claims(study, 0.1))):
+        assert (claim.verdict, claim.measured) == ("not tested", None)
+        assert claim.why.endswith("is 0, which has no ratio.")
+
+
 def test_networks_have_names_for_people():
     assert network_name(small_study.RESNET) == "ResNet8 of width 8"
     assert network_name(small_study.TWO_BRANCH) == "2-branch network (embedding 32)"

@@ -33,7 +33,7 @@ def read_mapping(path: Path) -> dict:
     except FileNotFoundError:
         raise InputError("file is missing", file=path, remedy="Run this in the project's root folder.") from None
     except yaml.YAMLError as error:
-        where = str(error).replace(' in "<byte string>"', "")  # the message names the file already
+        where = str(error).replace('\n  in "<byte string>"', "")  # the message names the file already
         problem = f"not valid YAML: {' '.join(where.split())}"
         raise InputError(problem, file=path, remedy="Mend the line that it names.") from None
     except (TypeError, ValueError) as error:

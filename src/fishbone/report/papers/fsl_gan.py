@@ -65,6 +65,9 @@ def _as_good(study: Study, comparable: float) -> Iterator[Claim]:
         ):
             yield not_tested(statement, f"On {dataset} the centralised generator is no better than noise.")
             continue
+        if not all(run.content["fcd"] for runs in (split, whole) for run in runs.values()):
+            yield not_tested(statement, f"On {dataset} an FCD is 0, which has no ratio.")
+            continue
         values = paired(split, whole, lambda a, b: a.content["fcd"] / b.content["fcd"])
         run = next(iter(split.values()))
         parts = (

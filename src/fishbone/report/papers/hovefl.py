@@ -31,6 +31,9 @@ def claims(study: Study) -> Iterator[Claim]:
             why = f"No pair such as hovefl-12-6 and hovefl-6-12 among the methods on {dataset}."
             yield not_tested(STATEMENT, why)
             continue
+        if not all(run.content["test_loss"] for name in pair for run in study.of("federate", dataset, name)):
+            yield not_tested(STATEMENT, f"On {dataset} a loss is 0, which has no ratio.")
+            continue
         yield judge(STATEMENT, _evidence(study, dataset, *pair), "above")
 
 
