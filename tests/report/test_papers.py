@@ -85,8 +85,8 @@ def test_what_a_study_lacks_is_said(tmp_path):
     alone = claims_on_pruning(pruned(tmp_path / "t", {"fls": {"0.9": [0.9, 0.9]}, "magnitude": {"0.9": [0.8, 0.8]}}))
     assert alone["fls-over-obs-95"].why == "The study prunes with fls, magnitude only; this needs fls and obs."
     short = claims_on_pruning(pruned(tmp_path / "u", {m: {"0.9": [0.9, 0.8]} for m in ("fls", "obs")}))
-    assert short["fls-over-obs-95"].why == "Sparsities that both methods reach on digits: 0.9."
-    assert short["fls-gain-grows-with-sparsity"].verdict == "not tested"
+    assert short["fls-over-obs-95@digits"].why == "Sparsities that both methods reach on digits: 0.9."
+    assert short["fls-gain-grows-with-sparsity@digits"].verdict == "not tested"
 
 
 def test_seeds_without_a_partner_are_left_out(tmp_path):
@@ -220,3 +220,23 @@ def test_memory_is_compared_run_by_run_and_only_where_measured(tmp_path):
     assert claim.seeds == [1, 2]
     assert claim.measured == pytest.approx(100, rel=1e-3)
     assert claim.verdict == "fails"
+
+
+def test_claims_of_several_data_sets_that_say_nothing_have_ids_of_their_own(tmp_path):
+    files = [
+        file
+        for dataset in ("a", "b")
+        for file in [
+            *pruned(tmp_path / "s", {m: {"0.9": [0.9, 0.8]} for m in ("fls", "obs")}, dataset=dataset),
+            small_study.federate(tmp_path / "s", "fedavg", 0, 0.5, dataset=dataset),
+            *(small_study.gan(tmp_path / "s", m, 0, 200.0, dataset=dataset) for m in ("fsl_gan", "centralised")),
+        ]
+    ]
+    study = read_study(files, {})
+    ids = [
+        claim.id
+        for claims in (fls.claims(study, 0.01), hovefl.claims(study), fsl_gan.claims(study, 0.1))
+        for claim in claims
+    ]
+    assert len(ids) == len(set(ids))
+    assert {"fls-over-obs-95@a", "hovefl-more-horizontal-higher-loss@b", "fsl-gan-equals-centralised@b"} <= set(ids)

@@ -142,11 +142,10 @@ def line(claim: Claim) -> Line:
     )
 
 
-def not_tested(statement: Statement, why: str) -> Claim:
-    """A statement that this study says nothing about."""
-    return Claim(
-        **asdict(statement), measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[]
-    )
+def not_tested(statement: Statement, why: str, dataset: str = "") -> Claim:
+    """A statement that this study, or its part on a data set, says nothing about."""
+    texts = asdict(statement) | {"id": f"{statement.id}@{dataset}" if dataset else statement.id}
+    return Claim(**texts, measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[])
 
 
 def _verdict(found: Interval | None, side: str, bound: float) -> tuple[str, str]:

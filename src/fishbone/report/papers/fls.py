@@ -153,7 +153,7 @@ def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
             if ours.get(test.key) and theirs.get(test.key)
         }
         if not values:
-            yield not_tested(test.statement, f"No pair of runs on {dataset} measured it.")
+            yield not_tested(test.statement, f"No pair of runs on {dataset} measured it.", dataset)
             continue
         artefacts = [runs[seed].artefact for seed in values for runs in (one, other)]
         measured = "measured in one process a run, on a machine that may do other things"
@@ -220,7 +220,7 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
         values = {seed: test.quantity(gap) for seed, gap in gaps.items() if gap}
         if not values or None in values.values():
             shown = ", ".join(f"{sparsity:g}" for sparsity in sorted(set().union(*gaps.values()))) or "none"
-            yield not_tested(test.statement, f"Sparsities that both methods reach on {dataset}: {shown}.")
+            yield not_tested(test.statement, f"Sparsities that both methods reach on {dataset}: {shown}.", dataset)
             continue
         artefacts = [runs[seed].artefact for seed in values for runs in (fls, other)]
         setting = _setting(study, dataset, fls[min(values)], test.data, test.network)
