@@ -5,7 +5,6 @@ import sys
 
 sys.path.insert(0, "src")
 
-from fishbone.errors import InputError
 from fishbone.provenance import ledger, running
 from fishbone.provenance.params import job_params, load_study
 from fishbone.provenance.sources import digest

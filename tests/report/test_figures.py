@@ -6,6 +6,7 @@ import matplotlib as mpl
 import pytest
 from report import small_study
 
+from fishbone.files import write_history
 from fishbone.report.bench_figure import pareto
 from fishbone.report.figures import FIGURES, TOPICS
 from fishbone.report.palette import KNOWN, label
@@ -65,6 +66,20 @@ def test_axes_have_labels_with_units_and_methods_their_names(drawn):
     }
     for stage, words in expected.items():
         assert words <= set(texts(drawn[1][stage])), stage
+
+
+@pytest.mark.parametrize(("stage", "step"), [("federate", "round"), ("train", "epoch")])
+def test_epochs_and_rounds_have_whole_numbers_at_their_ticks(tmp_path, stage, step):
+    root = tmp_path / "s"
+    file = small_study.train(root, 0) if stage == "train" else small_study.federate(root, "fedavg", 0, 0.5)
+    columns = ("train_accuracy", "validation_accuracy", "validation_loss")
+    write_history(file.with_name("history.csv"), [{"step": t, **dict.fromkeys(columns, 0.5)} for t in range(1, 17)])
+    FIGURES[stage](read_study([file], {}), tmp_path / "figure.svg")
+    svg = (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    axis = svg[svg.index('-matplotlib.axis_1"') : svg.index('-matplotlib.axis_2"')]
+    numbers = [text for text in re.findall(r">([^<]+)</text>", axis) if text != step]
+    assert len(numbers) > 2
+    assert all(number.isdigit() for number in numbers), numbers
 
 
 def test_methods_are_drawn_in_their_colours(drawn):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 from report import small_study
 
-from fishbone.report.page import render
+from fishbone.report.page import RUN, render
 from fishbone.report.papers import fls, hovefl
 from fishbone.report.sections import build
 from fishbone.report.study import read_study
@@ -81,7 +81,19 @@ def test_every_link_leads_to_a_file_or_an_anchor(page):
 
 def test_claims_come_first_and_sections_follow_the_pipeline(page):
     sections = [attributes["id"] for tag, attributes in page[2].tags if tag == "section"]
-    assert sections == ["claims", "train", "prune", "federate", "gan", "export", "bench", "provenance"]
+    assert sections == [
+        "claims", "train", "prune", "federate", "gan", "export", "bench", "claims-in-full", "provenance",
+    ]  # fmt: skip
+    claims, rows = page[1].partition('id="train"')[0], page[2].ids
+    assert claims.count("<tr>") == 1 + sum(
+        "claim" in attributes.get("class", "").split() for _, attributes in page[2].tags
+    )
+    assert "fls-over-obs-95@digits" in rows
+    assert '<a href="#fls-over-obs-95@digits">At 95 % sparsity FLS is more accurate than OBS</a>' in claims
+
+
+def test_page_has_one_place_for_the_run_and_names_none(page):
+    assert page[1].count(RUN) == 1
 
 
 def test_page_fits_phones(page):
@@ -90,6 +102,10 @@ def test_page_fits_phones(page):
     assert all(
         re.search(r'<div class="scroll"[^>]*>\s*<table>', text[: match.end()]) for match in re.finditer("<table>", text)
     )
+
+
+def test_a_row_that_becomes_a_card_on_phones_names_each_cell(page):
+    assert all(attributes.get("data-label") for tag, attributes in page[2].tags if tag == "td")
 
 
 def test_text_from_outside_is_escaped(page):

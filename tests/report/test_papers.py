@@ -85,8 +85,8 @@ def test_what_a_study_lacks_is_said(tmp_path):
     alone = claims_on_pruning(pruned(tmp_path / "t", {"fls": {"0.9": [0.9, 0.9]}, "magnitude": {"0.9": [0.8, 0.8]}}))
     assert alone["fls-over-obs-95"].why == "The study prunes with fls, magnitude only; this needs fls and obs."
     short = claims_on_pruning(pruned(tmp_path / "u", {m: {"0.9": [0.9, 0.8]} for m in ("fls", "obs")}))
-    assert short["fls-over-obs-95"].why == "Sparsities that both methods reach on digits: 0.9."
-    assert short["fls-gain-grows-with-sparsity"].verdict == "not tested"
+    assert short["fls-over-obs-95@digits"].why == "Sparsities that both methods reach on digits: 0.9."
+    assert short["fls-gain-grows-with-sparsity@digits"].verdict == "not tested"
 
 
 def test_seeds_without_a_partner_are_left_out(tmp_path):
@@ -149,6 +149,25 @@ def test_generators_that_learned_nothing_are_not_compared(tmp_path):
     assert (claim.verdict, claim.why) == ("not tested", "On digits the centralised generator is no better than noise.")
 
 
+@pytest.mark.parametrize("worse", [0, 1])
+def test_a_result_of_0_has_no_ratio(tmp_path, worse):
+    values = (0.0, 0.5) if worse else (0.5, 0.0)
+    files = [
+        small_study.federate(tmp_path / "s", f"hovefl-{mix}", seed, value)
+        for mix, value in zip(("12-6", "6-12"), values, strict=True)
+        for seed in range(2)
+    ]
+    files += [
+        small_study.gan(tmp_path / "s", method, seed, value)
+        for method, value in zip(("fsl_gan", "centralised"), values, strict=True)
+        for seed in range(2)
+    ]
+    study = read_study(files, {})
+    for claim in (next(hovefl.claims(study)), next(fsl_gan.claims(study, 0.1))):
+        assert (claim.verdict, claim.measured) == ("not tested", None)
+        assert claim.why.endswith("is 0, which has no ratio.")
+
+
 def test_networks_have_names_for_people():
     assert network_name(small_study.RESNET) == "ResNet8 of width 8"
     assert network_name(small_study.TWO_BRANCH) == "2-branch network (embedding 32)"
@@ -201,3 +220,23 @@ def test_memory_is_compared_run_by_run_and_only_where_measured(tmp_path):
     assert claim.seeds == [1, 2]
     assert claim.measured == pytest.approx(100, rel=1e-3)
     assert claim.verdict == "fails"
+
+
+def test_claims_of_several_data_sets_that_say_nothing_have_ids_of_their_own(tmp_path):
+    files = [
+        file
+        for dataset in ("a", "b")
+        for file in [
+            *pruned(tmp_path / "s", {m: {"0.9": [0.9, 0.8]} for m in ("fls", "obs")}, dataset=dataset),
+            small_study.federate(tmp_path / "s", "fedavg", 0, 0.5, dataset=dataset),
+            *(small_study.gan(tmp_path / "s", m, 0, 200.0, dataset=dataset) for m in ("fsl_gan", "centralised")),
+        ]
+    ]
+    study = read_study(files, {})
+    ids = [
+        claim.id
+        for claims in (fls.claims(study, 0.01), hovefl.claims(study), fsl_gan.claims(study, 0.1))
+        for claim in claims
+    ]
+    assert len(ids) == len(set(ids))
+    assert {"fls-over-obs-95@a", "hovefl-more-horizontal-higher-loss@b", "fsl-gan-equals-centralised@b"} <= set(ids)

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -58,6 +59,14 @@ def test_content_without_what_a_stage_writes_is_refused(tmp_path, content):
     write_json(tmp_path / "quick/prepare/digits.json", content)
     with pytest.raises(InputError, match=r"digits\.json: (source|counts): key is missing"):
         read_study([tmp_path / "quick/prepare/digits.json"], {})
+
+
+@pytest.mark.parametrize("accuracy", [1.19, -0.1, float("nan"), "high"])
+def test_a_number_that_its_quantity_cannot_be_is_refused_with_file_and_key(tmp_path, accuracy):
+    file = small_study.train(tmp_path / "quick", 0)
+    file.write_text(json.dumps({"test_accuracy": accuracy}))
+    with pytest.raises(InputError, match=r"seed0/metrics\.json: test_accuracy: lies outside 0 to 1"):
+        read_study([file], {})
 
 
 def test_history_with_an_empty_cell_reads_as_nan(tmp_path):

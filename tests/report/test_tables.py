@@ -50,6 +50,18 @@ def test_each_stage_has_a_row_a_method_with_means_over_seeds(tmp_path):
     assert (row["method"], row["seeds"], row["bytes_vertical"]) == ("fedavg", 3, 9_000_000)
 
 
+def test_tables_have_no_accuracy_beyond_100_and_no_negative_distance(tmp_path):
+    root = tmp_path / "s"
+    files = [small_study.train(root, seed, accuracy=accuracy) for seed, accuracy in enumerate((0.75, 0.999, 0.99))]
+    files += [small_study.prune(root, "fls", seed, {"0.9": accuracy}) for seed, accuracy in enumerate((0.02, 0.9))]
+    files += [small_study.gan(root, "fsl_gan", seed, fcd) for seed, fcd in enumerate((1.0, 30.0))]
+    study = read_study(files, {})
+    (trained,), (pruned,), (generated,) = (TABLES[stage](study).rows for stage in ("train", "prune", "gan"))
+    for found in (trained["test_accuracy"], pruned["test_accuracy"], generated["class_tv"]):
+        assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert 0 < generated["fcd"].low < generated["fcd"].mean
+
+
 def test_pruning_has_a_row_a_sparsity_in_ascending_order(tmp_path):
     files = [small_study.prune(tmp_path / "s", "fls", seed, {"0.95": 0.8, "0.5": 0.9}) for seed in range(2)]
     rows = TABLES["prune"](read_study(files, {})).rows

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fishbone.report.intervals import interval
-from fishbone.report.verdict import Evidence, Statement, judge, not_tested
+from fishbone.report.verdict import Evidence, Statement, judge, line, not_tested
 
 STATEMENT = Statement("id", "paper", "A beats B.", "+1", "A minus B")
 
@@ -55,6 +55,16 @@ def test_ratios_are_averaged_as_logarithms_and_shown_in_percent():
     assert judge(STATEMENT, Evidence("digits", {0: 0.5}, "", [], ratios=True), "above").measured == pytest.approx(-50)
 
 
+def test_an_interval_beyond_what_a_difference_can_be_is_cut_and_says_so():
+    values = {0: -99.0, 1: -50.0}
+    found = judge(STATEMENT, Evidence("digits", values, "", [], bounds=(-100.0, 100.0)), "above")
+    assert found.ci95 == (-100.0, 100.0)
+    assert found.why.endswith("It is cut at what the quantity can be, -100 to 100.")
+    whole = judge(STATEMENT, Evidence("digits", values, "", []), "above")
+    assert whole.verdict == found.verdict
+    assert whole.ci95[0] < -100
+
+
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=5))
 def test_a_ratio_and_its_inverse_get_opposite_verdicts(ratios):
     opposite = {"holds": "fails", "fails": "holds", "not tested": "not tested"}
@@ -80,3 +90,16 @@ def test_a_claim_names_data_seeds_and_files():
 def test_a_claim_without_data_has_no_number():
     found = not_tested(STATEMENT, "No such stage.")
     assert (found.id, found.measured, found.ci95, found.seeds, found.artefacts) == ("id", None, None, [], [])
+
+
+def test_a_claim_is_one_line_without_parentheses_and_with_its_unit():
+    statement = Statement(
+        "id", "FLS (arXiv 1)", "A (new) beats B: by far.", "84 % (of 100): +24", "A minus B, percentage points"
+    )
+    found = judge(statement, Evidence("digits", {0: 1.0, 1: 1.0}, "", []), "below")
+    assert line(found) == ("FLS", "A beats B", "digits", "84 %: +24", "+1.00 points [1.00, 1.00]", "fails")
+    lost = judge(statement, Evidence("digits", {0: -1.0}, "", []), "above")
+    assert line(lost).measured == "−1.00 points"
+    assert line(not_tested(statement, "No."))[2:] == ("–", "84 %: +24", "–", "not tested")
+    unsure = judge(STATEMENT, Evidence("digits", {0: -1.0, 1: 1.0}, "", []), "above")
+    assert line(unsure).verdict == "inconclusive"

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -43,7 +44,7 @@ def test_a_whole_study_gives_the_files_that_the_workflow_expects(files, tmp_path
     report(files, "results/quick/report")
     stages = ("train", "prune", "federate", "gan", "export", "bench")
     assert set(contents(tmp_path / "results/quick/report")) == {
-        "claims.json", "report.html", *(f"tables/{stage}.csv" for stage in stages),
+        "claims.json", "page.html", *(f"tables/{stage}.csv" for stage in stages),
         *(f"figures/{stage}.svg" for stage in stages if stage != "export"),
     }  # fmt: skip
 
@@ -69,10 +70,10 @@ def test_claims_have_the_agreed_keys_and_artefacts_that_exist(files, tmp_path):
 def test_a_study_of_some_stages_has_their_sections_only(files, tmp_path):
     few = [file for file in files if file.parts[2] in ("prepare", "train")]
     report(few, "out")
-    assert set(contents(tmp_path / "out")) == {"claims.json", "report.html", "tables/train.csv", "figures/train.svg"}
+    assert set(contents(tmp_path / "out")) == {"claims.json", "page.html", "tables/train.csv", "figures/train.svg"}
     claims = json.loads((tmp_path / "out/claims.json").read_text())
     assert {claim["verdict"] for claim in claims} == {"not tested"}
-    page = (tmp_path / "out/report.html").read_text()
+    page = (tmp_path / "out/page.html").read_text()
     assert 'id="train"' in page
     assert 'id="prune"' not in page
 
@@ -111,8 +112,11 @@ def test_plan_is_the_block_itself():
 def test_claims_are_printed_as_a_table_and_as_json(files, tmp_path):
     report(files, "results/quick/report")
     shown = run("claims", "--study", "quick").output
-    assert "holds" in shown
-    assert "fls-over-obs-95@digits" in shown
+    measured = next(line for line in shown.splitlines() if "At 95 % sparsity FLS is more accurate than OBS" in line)
+    assert "84 % against 60 %: +24 points" in measured
+    assert "digits" in measured
+    assert re.search(r"\+\d+\.\d\d points \[\d+\.\d\d, \d+\.\d\d\]", measured)
+    assert "holds" in measured
     claims = json.loads(run("claims", "--study", "quick", "--json").output)
     assert claims == json.loads((tmp_path / "results/quick/report/claims.json").read_text())
 

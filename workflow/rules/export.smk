@@ -10,13 +10,6 @@ VARIANTS += expand(
     "channels-{fraction}", fraction=config["export"]["channel_fractions"]
 )
 INT8 = config["export"]["int8"]
-if "export" in config["stages"] and (unknown := set(INT8["networks"]) - set(VARIANTS)):
-    raise InputError(
-        "not among the exported networks",
-        field="export.int8.networks",
-        value=sorted(unknown),
-        remedy=f"Take some of {', '.join(VARIANTS)}.",
-    )
 VARIANTS += expand(
     "{network}-{activations}",
     network=INT8["networks"],

@@ -10,7 +10,7 @@ TABLES = [
     for stage in ("train", "prune", "federate", "gan", "export", "bench")
     if stage in config["stages"]
 ]
-TARGETS["report"] = [f"results/{STUDY}/report/report.html"]
+TARGETS["report"] = [f"results/{STUDY}/report/page.html"]
 
 
 rule report:
@@ -31,7 +31,7 @@ rule report:
         federate=beside("federate", "history.csv", "model.json"),
         gan=beside("gan", "history.csv", "generator.json", "samples.png"),
     output:
-        page="results/{study}/report/report.html",
+        page="results/{study}/report/page.html",
         claims="results/{study}/report/claims.json",
         figures=[
             report(

@@ -1,11 +1,13 @@
-"""A study's parameters: ``params.yaml`` (the quick study), overlaid by ``studies/<study>/params.yaml``.
+"""A study's parameters: ``params.yaml`` (the quick study), overlaid by the study's own file (`overlay_path`).
 
-An overlay replaces the keys that it names, at any depth. Every block is checked against the stage's ``Plan``
-model before any job starts. ``workflow/schemas/params.schema.json`` is generated from the same models, for editors.
+An overlay replaces the keys that it names, at any depth. Before any job starts, every block is checked against the
+stage's ``Plan`` model, and then the blocks against each other (`crosscheck`). ``workflow/schemas/params.schema.json``
+is generated from the same models, for editors.
 """
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import click
@@ -13,9 +15,13 @@ import yaml
 
 from fishbone.errors import InputError
 from fishbone.parameters import Block
-from fishbone.provenance.lock import QUICK, folder, parsed, studies
+from fishbone.provenance.crosscheck import Place, crosscheck
+from fishbone.provenance.lock import QUICK, studies
+from fishbone.provenance.mapping import read_mapping
 
 STAGES = ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report")
+BASE = "params.yaml"
+STUDY = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"
 SCHEMA = Path("workflow/schemas/params.schema.json")
 
 
@@ -33,33 +39,38 @@ def job_params(stage: str, block: dict) -> str:
     return json.dumps({key: block[key] for key in module.Params.model_fields}, sort_keys=True)
 
 
+def overlay_path(study: str, root: Path = Path()) -> Path:
+    """The file that makes a study of ``params.yaml``; the quick study has none."""
+    return root / "studies" / study / BASE
+
+
+def check_study_name(name: str) -> None:
+    """Raises `InputError` unless the name is safe in paths and shells, and text in YAML, where ``2024`` is a number."""
+    remedy = "Begin with a letter; then letters, digits, `_`, `.` and `-`, and no word that YAML reads as a value."
+    if not isinstance(name, str) or not re.fullmatch(STUDY, name) or ".." in name or _reads_as_a_value(name):
+        raise InputError("cannot name a study", field="STUDY", value=name, remedy=remedy)
+
+
 def load_study(study: str, root: Path = Path()) -> dict:
     """The study's merged and checked parameters: ``stages`` and one block a stage.
 
     Raises:
-        InputError: no such study, broken YAML, or a key that is unknown, missing, mistyped or out of range.
+        InputError: no such study, broken YAML, a key that is unknown, missing, twice there, mistyped or out of range,
+            or blocks that do not fit each other.
     """
-    base = _read(root / "params.yaml")
-    overlay_file = folder(study, root) / "params.yaml"
-    if not overlay_file.is_file():
-        remedy = f"Take one of {', '.join(studies(root))}."
-        raise InputError("no such study", field="STUDY", value=study, remedy=remedy)
-    overlay = {} if study == QUICK else _read(overlay_file)
+    base, overlay = read_mapping(root / BASE), _overlay(study, root)
     merged = _merge(base, overlay)
 
-    def file_of(key: tuple) -> str:
-        return str(overlay_file.relative_to(root) if _holds(overlay, key) else "params.yaml")
+    def place(key: tuple) -> str:
+        held = _depth(overlay, key)
+        theirs = held == len(key) or held > _depth(base, key)
+        return str(overlay_path(study)) if held and theirs else BASE
 
-    for key in merged:
-        if key not in ("stages", *STAGES):
-            remedy = f"Blocks are {', '.join(STAGES)}; `stages` lists those to run."
-            raise InputError("unknown key", file=file_of((key,)), field=key, remedy=remedy)
-    chosen = merged.get("stages")
-    if not isinstance(chosen, list) or not chosen or not set(map(str, chosen)) <= set(STAGES):
-        remedy = f"Give a list out of {', '.join(STAGES)}."
-        raise InputError("not a list of stages", file=file_of(("stages",)), field="stages", value=chosen, remedy=remedy)
+    _check_stages(merged, place)
     for stage in STAGES:
-        plan(stage).parse(merged.get(stage), file=lambda key, stage=stage: file_of((stage, *key)), field=stage)
+        plan(stage).parse(merged.get(stage), file=lambda key, stage=stage: place((stage, *key)), field=stage)
+    devices = read_mapping(root / "devices.yaml") if "bench" in merged["stages"] else {}
+    crosscheck(merged, place, devices)
     return merged
 
 
@@ -87,16 +98,33 @@ def schema_text() -> str:
     return json.dumps(schema(), indent=2) + "\n"
 
 
-def _read(path: Path) -> dict:
-    try:
-        value = parsed(path)
-    except FileNotFoundError:
-        raise InputError("file is missing", file=path, remedy="Run this in the project's root folder.") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"not valid YAML: {error}", file=path, remedy="Mend the line that it names.") from None
-    if not isinstance(value, dict):
-        raise InputError("holds no mapping", file=path, value=value, remedy="Give one block per stage.")
-    return value
+def _overlay(study: str, root: Path) -> dict:
+    check_study_name(study)
+    for file in sorted((root / "studies").glob("*.y*ml")):
+        remedy = f"Move it to studies/{file.stem}/{BASE}."
+        raise InputError("is no study's file: a study has a folder", file=file.relative_to(root), remedy=remedy)
+    if overlay_path(QUICK, root).is_file():
+        remedy = f"Change {BASE}, or give the folder another name."
+        raise InputError("the quick study has no overlay", file=overlay_path(QUICK), remedy=remedy)
+    if study == QUICK:
+        return {}
+    if not overlay_path(study, root).is_file():
+        remedy = f"Take one of {', '.join(studies(root))}."
+        raise InputError("no such study", field="STUDY", value=study, remedy=remedy)
+    return read_mapping(overlay_path(study, root))
+
+
+def _check_stages(merged: dict, place: Place) -> None:
+    for key in merged:
+        if key not in ("stages", *STAGES):
+            remedy = f"Blocks are {', '.join(STAGES)}; `stages` lists those to run."
+            raise InputError("unknown key", file=place((key,)), field=key, remedy=remedy)
+    chosen = merged.get("stages")
+    known = isinstance(chosen, list) and chosen and set(map(str, chosen)) <= set(STAGES)
+    if not known or len(set(chosen)) < len(chosen):
+        problem = "a stage is there twice" if known else "not a list of stages"
+        remedy = f"Give a list out of {', '.join(STAGES)}, each once."
+        raise InputError(problem, file=place(("stages",)), field="stages", value=chosen, remedy=remedy)
 
 
 def _merge(base, overlay):
@@ -107,11 +135,23 @@ def _merge(base, overlay):
     return overlay
 
 
-def _holds(overlay, key: tuple) -> bool:
-    for part in key:
-        if not isinstance(overlay, dict) or part not in overlay:
-            return False
-        overlay = overlay[part]
+def _depth(value, key: tuple) -> int:
+    """How many parts of ``key`` a file's mapping holds; a list or plain value holds all that is below it."""
+    for depth, part in enumerate(key):
+        if not isinstance(value, dict):
+            return len(key)
+        if part not in value:
+            return depth
+        value = value[part]
+    return len(key)
+
+
+def _reads_as_a_value(name: str) -> bool:
+    """Whether YAML, or Snakemake's ``--config``, makes anything but text of the name."""
+    try:
+        float(name)
+    except ValueError:
+        return not isinstance(yaml.safe_load(name), str)
     return True
 
 

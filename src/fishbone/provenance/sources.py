@@ -45,7 +45,7 @@ def digest(stage: str) -> str:
 
 @cache
 def file_digest(file: Path) -> str:
-    """16 hexadecimal digits for a file's content; of Python without comments, docstrings and layout that says nothing."""
+    """16 hexadecimal digits for a file's content; of Python, without comments and docstrings."""
     content = file.read_bytes()
     if file.suffix == ".py":
         content = "\n".join(code(content.decode())).encode()

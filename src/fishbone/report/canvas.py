@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from fishbone.files import write_text
-from fishbone.report.intervals import band
+from fishbone.report.intervals import Bounds, band
 from fishbone.report.palette import BLACK, GREY, Style
 
 WIDTH, PANEL, MARGIN = 4.8, 2.7, 0.5  # inches; the margin has room for two rows of the legend
@@ -75,13 +75,18 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
         figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-len(handles) // columns) - 2))
 
 
-def draw_seeds(axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], style: Style, name: str, markers=False) -> None:
-    """Each seed as a faint line (T,), their mean as a strong one, and its 95 % band where there are two or more."""
+def draw_seeds(
+    axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], bounds: Bounds, style: Style, name: str, markers=False
+) -> None:
+    """Each seed as a faint line (T,), their mean as a strong one, and its 95 % band where there are two or more.
+
+    ``bounds`` are what the curves' quantity can be, in its unit.
+    """
     # References lie below, so that a method that equals its reference is not hidden by it.
     look = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
     for curve in curves:
         axes.plot(x, curve, **look, linewidth=0.8, alpha=0.35)
-    mean, low, high = band(curves)
+    mean, low, high = band(curves, bounds)
     axes.plot(x, mean, **look, linewidth=1.8, marker=style.marker if markers else None, markersize=6, label=name)
     if len(curves) > 1:
         axes.fill_between(x, low, high, color=style.colour, alpha=0.13, linewidth=0)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import click
 
+from fishbone.report.verdict import Claim, line
+
 
 @click.command(epilog="Example: fishbone claims --study quick --json")
 @click.option("--study", default="quick", show_default=True, help="Study whose report has been made.")
 @click.option("--json", "as_json", is_flag=True, help="Print the claims as JSON instead of a table.")
 def command(study: str, as_json: bool) -> None:
-    """Print each claim's verdict, the published and the measured number, and why."""
+    """Print a line a claim: what a paper says, its number, the measured one, and the verdict; --json says why, too."""
     claims = _read(study)
     if as_json:
         click.echo(json.dumps(claims, indent=2, ensure_ascii=False))
@@ -19,7 +21,9 @@ def command(study: str, as_json: bool) -> None:
 
     console = Console(highlight=False)
     # Not on a terminal, rich assumes 80 columns.
-    Console(width=None if console.is_terminal else 140, highlight=False).print(_table(study, claims))
+    Console(width=None if console.is_terminal else 180, highlight=False).print(
+        _table(study, [Claim(**claim) for claim in claims])
+    )
 
 
 def _read(study: str) -> list[dict]:
@@ -33,24 +37,15 @@ def _read(study: str) -> list[dict]:
     return read_json(path)
 
 
-def _table(study: str, claims: list[dict]):
+def _table(study: str, claims: list[Claim]):
     from rich.markup import escape
     from rich.table import Table
 
-    colours = {"holds": "green", "fails": "red", "not tested": "dim"}
-    table = Table(title=f"Claims in the study {study}", title_justify="left", header_style="bold", show_lines=True)
-    for name, ratio in (("claim", 3), ("verdict", 1), ("published", 3), ("measured [95 %]", 2), ("why", 3)):
-        table.add_column(name, ratio=ratio, overflow="fold")
-    for claim in claims:
-        verdict = claim["verdict"]
-        about = f"{escape(claim['statement'])}\n[dim]{claim['id']}[/]"
-        texts = (claim["published"], _measured(claim), claim["why"])
-        table.add_row(about, f"[{colours[verdict]}]{verdict}[/]", *map(escape, texts))
+    colours = {"holds": "green", "fails": "red"}
+    table = Table(title=f"Claims in the study {study}", title_justify="left", header_style="bold")
+    for name in ("paper", "claim", "data", "published", "measured [95 %]", "verdict"):
+        table.add_column(escape(name), overflow="fold")
+    for claim in sorted(claims, key=lambda claim: claim.measured is None):
+        *texts, verdict = map(escape, line(claim))
+        table.add_row(*texts, f"[{colours.get(verdict, 'dim')}]{verdict}[/]")
     return table
-
-
-def _measured(claim: dict) -> str:
-    if claim["measured"] is None:
-        return "–"
-    low_high = " [{:.2f}, {:.2f}]".format(*claim["ci95"]) if claim["ci95"] else ""
-    return f"{claim['measured']:+.2f}{low_high}\n{claim['quantity']}"

@@ -5,28 +5,29 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from fishbone.report.bench_figure import draw_bench
 from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
+from fishbone.report.intervals import bounds_of
 from fishbone.report.palette import BLACK, GREY, Style, label, styles
 from fishbone.report.papers.fls import accuracies, is_variant
 from fishbone.report.study import Result, Study
 
 TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
 
+PERCENT = (0.0, 100.0)
 LEGIBLE = 8  # curves
 TOPICS = {
-    "form and start of the inverse": {"fls-outer", "fls-inner", "fls-three-way", "fls-start", "fls-rows"},
-    "learning": {"fls-isotropic", "fls-isotropic-gradients", "fls-diagonal", "fls-plain-loss"},
-    "compensation": {
-        "fls-independent",
-        "fls-joint",
-        "fls-first-order",
-        "fls-first-order-renewed",
-        "obs-first-order",
+    "form and start of the inverse": {
+        "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-isotropic-gradients", "fls-diagonal",
+        "fls-rows",
     },
+    "learning": {"fls-start", "fls-plain-loss"},
+    "compensation": {"fls-independent", "fls-joint", "fls-first-order", "fls-first-order-renewed", "obs-first-order"},
     "the inverse brought up to date": {"fls-assimilated", "fls-assimilated-all", "fls-renewed"},
-}
+    "fewer images": {"fls-tenth", "obs-tenth"},
+}  # fmt: skip
 
 
 def draw_train(study: Study, path: Path) -> None:
@@ -38,9 +39,10 @@ def draw_train(study: Study, path: Path) -> None:
             curves = []
             for name, column in (("validation", "validation_accuracy"), ("training", "train_accuracy")):
                 shown = [100 * history[column] for history in histories]
-                draw_seeds(axes, histories[0]["step"], shown, TRAINING[name], f"{name} images")
+                draw_seeds(axes, histories[0]["step"], shown, PERCENT, TRAINING[name], f"{name} images")
                 curves += shown
             _finish(axes, dataset, "epoch", "accuracy (%)", curves)
+            _whole_ticks(axes)
         legend(figure, panels)
         save_svg(figure, path)
 
@@ -90,7 +92,7 @@ def _draw_method(axes: Axes, runs: list[Result], style: Style, name: str) -> lis
     found = [accuracies(run) for run in runs]
     sparsities = sorted(set.intersection(*map(set, found)))
     curves = [np.array([100 * one[sparsity] for sparsity in sparsities]) for one in found]
-    draw_seeds(axes, _remaining(sparsities), curves, style, name, markers=True)
+    draw_seeds(axes, _remaining(sparsities), curves, PERCENT, style, name, markers=True)
     return curves
 
 
@@ -129,9 +131,11 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
             for method in study.names(stage, dataset):
                 histories = [run.history() for run in study.of(stage, dataset, method)]
                 shown = [factor * history[column] for history in histories]
-                draw_seeds(axes, histories[0]["step"], shown, look[method], label(method))
+                bounds = tuple(factor * bound for bound in bounds_of(column))
+                draw_seeds(axes, histories[0]["step"], shown, bounds, look[method], label(method))
                 curves += shown
             _finish(axes, dataset, step, name, curves)
+            _whole_ticks(axes)
         legend(figure, panels)
         save_svg(figure, path)
 
@@ -139,6 +143,11 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
 def _finish(axes: Axes, dataset: str, x: str, y: str, curves: list[np.ndarray]) -> None:
     axes.set(title=dataset, xlabel=x, ylabel=y)
     fit_to_seeds(axes, curves)
+
+
+def _whole_ticks(axes: Axes) -> None:
+    """Epochs and rounds are counted: no tick at 2.5."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 FIGURES: dict[str, Callable[[Study, Path], None]] = {

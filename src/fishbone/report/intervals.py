@@ -1,6 +1,11 @@
 """Means over seeds with 95 % confidence intervals: Student's t with n − 1 degrees of freedom.
 
-    mean ± t(0.975, n−1) · s / √n,   s² = Σ (x − mean)² / (n − 1)
+    g(mean) ± t(0.975, n−1) · g'(mean) · s / √n,   s² = Σ (x − mean)² / (n − 1)
+
+g is the scale on which a quantity has no bounds: the logit of a fraction, the logarithm of a positive number, and x
+itself for all others. So no interval reaches beyond what the quantity can be, and the mean stays the arithmetic one,
+also of fractions that are 0 or 1, which have no logit themselves (delta method; e.g. Agresti, Categorical Data
+Analysis, §3.1). Where seeds differ little, all scales give the same interval.
 
 Seeds are the sample: the interval says how much the result moves with partition, initial weights and order of the
 data. The test images are the same for all seeds, so it says nothing about other test images.
@@ -15,6 +20,11 @@ from typing import TypeVar
 import numpy as np
 
 T = TypeVar("T")
+Bounds = tuple[float, float]  # what a quantity can be
+PLAIN: Bounds = (-math.inf, math.inf)
+POSITIVE: Bounds = (0.0, math.inf)
+FRACTION: Bounds = (0.0, 1.0)
+LOSSES = ("test_loss", "train_loss", "validation_loss", "fcd")
 
 
 @dataclass(frozen=True)
@@ -27,25 +37,56 @@ class Interval:
     n: int
 
 
-def interval(values: Sequence[float]) -> Interval:
-    """Of at least one value.
+def bounds_of(quantity: str) -> Bounds:
+    """What a column of ``metrics.json``, ``cost.json`` or ``history.csv`` can be."""
+    if "accuracy" in quantity or quantity == "class_tv":
+        return FRACTION
+    return POSITIVE if quantity.startswith(LOSSES) or quantity == "seconds" else PLAIN
+
+
+def interval(values: Sequence[float], bounds: Bounds = PLAIN) -> Interval:
+    """Of at least one value; within ``bounds``, of which the lower or both may be finite.
 
     Raises:
-        ValueError: no value, or one that is not finite.
+        ValueError: no value, or one that is not finite or out of bounds.
     """
     n = len(values)
-    if n == 0 or not all(map(math.isfinite, values)):
-        raise ValueError(f"cannot average {list(values)}")
+    if n == 0 or not all(math.isfinite(value) and bounds[0] <= value <= bounds[1] for value in values):
+        raise ValueError(f"cannot average {list(values)} within {bounds}")
     mean = math.fsum(values) / n
     if n == 1:
         return Interval(mean, None, None, n)
     half = t_quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
+    return Interval(mean, *_ends(mean, half, bounds), n)
 
 
-def band(curves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Point by point (mean, low, high) of curves (T,), one a seed; NaN bounds for a single one."""
-    points = [interval(values) for values in np.stack(curves).T.tolist()]
+def _ends(mean: float, half: float, bounds: Bounds) -> Bounds:
+    """Ends of the interval whose half width near the mean is ``half``, symmetric on the scale of ``bounds``."""
+    low, high = bounds
+    if bounds == PLAIN:
+        return mean - half, mean + half
+    below, above = mean - low, high - mean
+    if not (half and below and above):
+        return mean, mean  # all values are the same, up to rounding
+    if above == math.inf:
+        factor = math.exp(half / below)
+        return low + below / factor, low + below * factor
+    width = high - low
+    factor = math.exp(-half * width / (below * above))  # of the odds
+    ends = low + width * below * factor / (below * factor + above), low + width * below / (below + above * factor)
+    return max(low, min(ends[0], mean)), min(high, max(ends[1], mean))
+
+
+def cut(found: Interval, bounds: Bounds) -> Interval:
+    """The interval of a difference, which has no scale without bounds, cut at what the difference can be."""
+    if found.low is None:
+        return found
+    return Interval(found.mean, max(found.low, bounds[0]), min(found.high, bounds[1]), found.n)
+
+
+def band(curves: Sequence[np.ndarray], bounds: Bounds = PLAIN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Point by point (mean, low, high) of curves (T,), one a seed; NaN ends for a single one."""
+    points = [interval(values, bounds) for values in np.stack(curves).T.tolist()]
     columns = [[getattr(point, name) for point in points] for name in ("mean", "low", "high")]
     return tuple(np.array(column, dtype=float) for column in columns)
 

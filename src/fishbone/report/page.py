@@ -17,8 +17,10 @@ from fishbone.report.papers.setting import network_name
 from fishbone.report.study import Study, artefact
 from fishbone.report.tables import Table
 from fishbone.report.texts import Text
-from fishbone.report.verdict import INCONCLUSIVE, RULE, Claim
+from fishbone.report.verdict import RULE, Claim, badge, line, measured
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+RUN = "<!-- run -->"  # where `fishbone.report.stamped` puts what differs from run to run
 SIDECARS = {"train": "model.json", "federate": "model.json", "gan": "generator.json"}
 
 
@@ -49,10 +51,11 @@ class Section:
 def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence[Section], folder: Path) -> str:
     """The page; links to artefacts start from ``folder``, where it will lie. Measured claims come first."""
     environment = templates()
-    environment.filters |= {"badge": badge, "measured": measured}
+    environment.filters |= {"badge": badge, "measured": measured, "line": line}
     environment.filters["link"] = lambda file: Path(os.path.relpath(file, folder)).as_posix()
     return environment.get_template("template.html").render(
         title=title,
+        run=Markup(RUN),
         study=study,
         claims=sorted(claims, key=lambda claim: claim.measured is None),
         rule=RULE,
@@ -65,21 +68,17 @@ def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence
 
 def templates() -> Environment:
     """Jinja's environment for this package's templates."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("fishbone.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["unbroken"] = unbroken
+    return environment
 
 
-def badge(claim: Claim) -> str:
-    """The verdict, or "inconclusive" where the data did not decide."""
-    return INCONCLUSIVE if claim.why.startswith(INCONCLUSIVE) else claim.verdict
-
-
-def measured(claim: Claim) -> str:
-    """Mean and interval, signed where the mean is."""
-    interval = " [{:.2f}, {:.2f}]".format(*claim.ci95) if claim.ci95 else ""
-    return f"{claim.measured:+.2f}{interval}".replace("-", "−")
+def unbroken(cell: str) -> str:
+    """A number with its unit and interval, which lines break between at most."""
+    return cell.replace(" ", NO_BREAK).replace(f"{NO_BREAK}[", " [")
 
 
 def inline_svg(path: Path, name: str) -> Markup:

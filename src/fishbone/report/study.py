@@ -15,6 +15,7 @@ import numpy as np
 
 from fishbone.errors import InputError
 from fishbone.files import read_json
+from fishbone.report.intervals import PLAIN, bounds_of
 from fishbone.report.palette import order
 
 _DATASET, _NAME, _SEED = r"(?P<dataset>[^/]+)", r"(?P<name>[^/]+)", r"seed(?P<seed>\d+)"
@@ -28,6 +29,7 @@ LAYOUT = {
     "bench": rf"{_DATASET}/{_NAME}(?<!\.metrics)\.json",
 }
 STAGES = tuple(LAYOUT)
+FLAT = ("train", "prune", "federate", "gan")  # stages whose files map names to numbers
 REQUIRED = {
     "prepare": ("source", "counts", "shape", "sha256"),
     "train": ("test_accuracy",),
@@ -110,7 +112,8 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
     """Read ``files``.
 
     Raises:
-        InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key.
+        InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key, a number
+            that its quantity cannot be.
     """
     results, studies = [], {}
     for path in files:
@@ -142,8 +145,20 @@ def _read(path: Path) -> tuple[str, Result]:
     for key in REQUIRED[stage]:
         if not isinstance(content, dict) or key not in content:
             raise InputError("key is missing", file=path, field=key, remedy=f"Run the stage {stage} again.")
+    if stage in FLAT:
+        _check_numbers(path, content)
     place = (parts.get("dataset", ""), parts.get("name", ""), None if seed is None else int(seed))
     return parts["study"], Result(stage, *place, Path(path), content)
+
+
+def _check_numbers(path: Path, content: Mapping) -> None:
+    for key, value in content.items():
+        low, high = bounds_of(key)
+        if value is None or (low, high) == PLAIN:
+            continue
+        if not (isinstance(value, (int, float)) and low <= value <= high):
+            remedy = "Make the file again: no run writes this."
+            raise InputError(f"lies outside {low:g} to {high:g}", file=path, field=key, value=value, remedy=remedy)
 
 
 def _examples() -> str:

@@ -6,15 +6,15 @@ Counts and bytes are means alone: seeds hardly move them.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
-from fishbone.report.intervals import Interval, interval
-from fishbone.report.papers.fls import PREFIX, accuracies, cost
+from fishbone.report.intervals import Interval, bounds_of, interval
+from fishbone.report.papers.fls import accuracies, cost
 from fishbone.report.study import Result, Study
 from fishbone.report.tables import Column, Table, Value
 
 DATASET = Column("dataset", "data", "text")
 METHOD = Column("method", "method", "name")
 SEEDS = Column("seeds", "seeds", "count")
-WITHOUT = "test_accuracy_without_recalibration/"
+ACCURACIES = ("test_accuracy", "test_accuracy_without_recalibration")
 
 TRAIN = (
     Column("test_accuracy", "test accuracy", "percent"),
@@ -82,24 +82,22 @@ BENCH = (
 def prune_table(study: Study) -> Table:
     rows = []
     for dataset, method, runs in _groups(study, "prune"):
-        with_, without = ([accuracies(run, prefix) for run in runs] for prefix in (PREFIX, WITHOUT))
-        spent = [cost(run) for run in runs]
-        for sparsity in sorted(set().union(*with_)):
+        spent, dense = [cost(run) for run in runs], [run.content for run in runs]
+        for sparsity in sorted(set().union(*map(accuracies, runs))):
+            found = [_at(run, sparsity) for run in runs]
             rows.append(
-                {
-                    "dataset": dataset,
-                    "method": method,
-                    "seeds": len(runs),
-                    "sparsity": sparsity,
-                    "test_accuracy": _over_seeds([run.get(sparsity) for run in with_]),
-                    "test_accuracy_without_recalibration": _over_seeds([run.get(sparsity) for run in without]),
-                    "dense_test_accuracy": _over_seeds([run.content.get("dense_test_accuracy") for run in runs]),
-                    "seconds": _over_seeds([one.get("seconds") for one in spent]),
-                    "peak_bytes": _mean([one.get("peak_bytes") for one in spent]),
-                    "backward_passes": _mean([one.get("backward_passes") for one in spent]),
-                }
+                {"dataset": dataset, "method": method, "seeds": len(runs), "sparsity": sparsity}
+                | {key: _over_seeds(key, found) for key in ACCURACIES}
+                | {"dense_test_accuracy": _over_seeds("dense_test_accuracy", dense)}
+                | {"seconds": _over_seeds("seconds", spent)}
+                | {key: _mean(key, spent) for key in ("peak_bytes", "backward_passes")}
             )
     return Table((DATASET, METHOD, SEEDS, *PRUNE), rows).filled()
+
+
+def _at(run: Result, sparsity: float) -> dict[str, float | None]:
+    """The run's accuracies at a sparsity."""
+    return {key: accuracies(run, f"{key}/").get(sparsity) for key in ACCURACIES}
 
 
 def export_table(study: Study) -> Table:
@@ -171,7 +169,7 @@ def _over(stage: str, columns: Sequence[Column]) -> Callable[[Study], Table]:
         for dataset, method, runs in _groups(study, stage):
             row: dict[str, Value] = {"dataset": dataset, "method": method or None, "seeds": len(runs)}
             for column in columns:
-                found = _over_seeds([run.content.get(column.key) for run in runs])
+                found = _over_seeds(column.key, [run.content for run in runs])
                 row[column.key] = found and (found if column.kind in ("percent", "number") else found.mean)
             rows.append(row)
         return Table((DATASET, METHOD, SEEDS, *columns), rows).filled()
@@ -187,13 +185,14 @@ def _groups(study: Study, stage: str) -> list[tuple[str, str, list[Result]]]:
     ]
 
 
-def _over_seeds(values: Sequence[float | None]) -> Interval | None:
-    """None where a seed has no value: a mean over other seeds would not compare."""
-    return None if None in values else interval(values)
+def _over_seeds(key: str, runs: Sequence[Mapping]) -> Interval | None:
+    """Of the runs' values of ``key``; None where a seed has none: a mean over other seeds would not compare."""
+    values = [run.get(key) for run in runs]
+    return None if None in values else interval(values, bounds_of(key))
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    found = _over_seeds(values)
+def _mean(key: str, runs: Sequence[Mapping]) -> float | None:
+    found = _over_seeds(key, runs)
     return found and found.mean
 
 

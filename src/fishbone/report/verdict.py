@@ -8,13 +8,15 @@ Claims are judged one by one, without a correction for their number.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from fishbone.report.intervals import Interval, interval
+from fishbone.report.intervals import PLAIN, Bounds, Interval, cut, interval
 
 INCONCLUSIVE = "inconclusive"
+UNITS = {"percentage points": " points", "in percent": " %"}  # by the words of a quantity
 RULE = (
     "A claim holds if the whole 95 % interval of its quantity, paired by seed (Student's t), lies on the claimed side "
     "of the bound, and fails if the whole interval lies on the other side. Otherwise it counts as not tested: "
@@ -56,12 +58,25 @@ class Claim:
     artefacts: list[str]
 
 
+class Line(NamedTuple):
+    """A claim as people see it in a table."""
+
+    paper: str
+    statement: str
+    data: str
+    published: str
+    measured: str
+    verdict: str
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Where a statement was tested: ``values`` has one number a seed, ``setting`` says how this differs.
 
     ``ratios``: the values are ratios of two positive results and the quantity is the ratio minus 1 in percent; the
     interval is that of their logarithms, so it never falls below −100 %.
+
+    ``bounds``: what a difference can be; its interval is cut there.
     """
 
     dataset: str
@@ -69,9 +84,10 @@ class Evidence:
     setting: str
     artefacts: Iterable[str]
     ratios: bool = False
+    bounds: Bounds = PLAIN
 
     def interval(self) -> Interval | None:
-        """Of the quantity; None without seeds."""
+        """Of the quantity, before it is cut; None without seeds."""
         values = list(self.values.values())
         if not values:
             return None
@@ -84,8 +100,11 @@ class Evidence:
 
 def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
     """Apply the rule; ``side`` is where the claim says that the quantity lies. The id gets ``@dataset``."""
-    found = evidence.interval()
+    whole = evidence.interval()
+    found = whole and cut(whole, evidence.bounds)
     verdict, why = _verdict(found, side, bound)
+    if found != whole:
+        why += f" It is cut at what the quantity can be, {evidence.bounds[0]:g} to {evidence.bounds[1]:g}."
     return Claim(
         **asdict(statement) | {"id": f"{statement.id}@{evidence.dataset}"},
         measured=found.mean if found else None,
@@ -98,11 +117,35 @@ def judge(statement: Statement, evidence: Evidence, side: Literal["above", "belo
     )
 
 
-def not_tested(statement: Statement, why: str) -> Claim:
-    """A statement that this study says nothing about."""
-    return Claim(
-        **asdict(statement), measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[]
+def badge(claim: Claim) -> str:
+    """The verdict, or "inconclusive" where the data did not decide."""
+    return INCONCLUSIVE if claim.why.startswith(INCONCLUSIVE) else claim.verdict
+
+
+def measured(claim: Claim) -> str:
+    """Mean with sign, unit and interval; a dash where nothing was measured."""
+    if claim.measured is None:
+        return "–"
+    unit = next((unit for words, unit in UNITS.items() if words in claim.quantity), "")
+    interval = " [{:.2f}, {:.2f}]".format(*claim.ci95) if claim.ci95 else ""
+    return f"{claim.measured:+.2f}{unit}{interval}".replace("-", "−")
+
+
+def line(claim: Claim) -> Line:
+    """The claim in a table's row: its texts without what they have in parentheses, the statement up to its colon."""
+    paper, statement, published = (
+        re.sub(r" \([^)]*\)", "", text) for text in (claim.paper, claim.statement, claim.published)
     )
+    _, _, dataset = claim.id.partition("@")
+    return Line(
+        paper, statement.split(": ")[0].removesuffix("."), dataset or "–", published, measured(claim), badge(claim)
+    )
+
+
+def not_tested(statement: Statement, why: str, dataset: str = "") -> Claim:
+    """A statement that this study, or its part on a data set, says nothing about."""
+    texts = asdict(statement) | {"id": f"{statement.id}@{dataset}" if dataset else statement.id}
+    return Claim(**texts, measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[])
 
 
 def _verdict(found: Interval | None, side: str, bound: float) -> tuple[str, str]:

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from fishbone.edge.protocol import Protocol
 from fishbone.errors import InputError
+from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
 
 
 class Params(Block):
-    threads: int = Field(description="threads of ONNX Runtime; a single one is pinned to a core", ge=1)
+    threads: Threads = Field(description="threads of ONNX Runtime; a single one is pinned to a core")
     seconds: float = Field(description="seconds of interleaved warm rounds for each model", gt=0)
     sittings: int = Field(description="parts of that time; each loads all models anew", ge=1)
     block_ms: float = Field(description="milliseconds of repeated runs of a model in a round", gt=0)
@@ -25,11 +26,11 @@ class Params(Block):
     images: int = Field(description="test images for accuracy, at most", ge=1)
     budget_seconds: float = Field(description="wall time for a device; then it reports what it has", gt=0)
     sparse: bool = Field(description="run models with at least half of their weights zero in the sparse runtime too")
-    seed: int = Field(description="of the order of models, and of inputs without a data set", ge=0)
+    seed: Seed = Field(description="of the order of models, and of inputs without a data set")
 
 
 class Plan(Params):
-    devices: list[str] = Field(description="names in devices.yaml", min_length=1)
+    devices: Distinct[Name] = Field(description="names in devices.yaml", min_length=1)
 
 
 def _protocol_options(function):

@@ -7,6 +7,7 @@ import click
 from pydantic import Field
 
 from fishbone.errors import InputError
+from fishbone.fields import Distinct, Fraction, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
 
 
@@ -14,7 +15,7 @@ class Channels(Block):
     """Smaller dense networks: whole channels inside the blocks are pruned by FLS."""
 
     images: int = Field(description="training images for curvature and batch norms", ge=8)
-    gammas: list[Annotated[float, Field(gt=0)]] = Field(
+    gammas: Distinct[Annotated[float, Field(gt=0)]] = Field(
         description="dampings to choose from on the validation split", min_length=1
     )
     padding: int = Field(description="random crops of these images shift by up to this; as in training", ge=0)
@@ -27,21 +28,21 @@ class Params(Block):
     calibration_images: int = Field(description="training images on which int8 ranges are measured", ge=1)
     channels: Channels
     licence: str = Field(description="of the weights, as an SPDX identifier; goes into the file", min_length=1)
-    threads: int = Field(description="threads of one job", ge=1)
+    threads: Threads = Field(description="threads of one job")
 
 
 class Int8(Block):
-    activations: list[Literal["u8s8", "s8s8"]] = Field(description="u8s8 suits x86, s8s8 ARM")
-    networks: list[str] = Field(description="which of the exported networks: dense, or METHOD-SPARSITY")
+    activations: Distinct[Literal["u8s8", "s8s8"]] = Field(description="u8s8 suits x86, s8s8 ARM")
+    networks: Distinct[Name] = Field(description="which of the exported networks: dense, or METHOD-SPARSITY")
 
 
 class Plan(Params):
-    datasets: list[str] = Field(description="data sets whose networks are exported", min_length=1)
-    sparsities: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    datasets: Distinct[Name] = Field(description="data sets whose networks are exported", min_length=1)
+    sparsities: Distinct[Fraction] = Field(
         description="of each pruning method's networks, out of those that `prune` makes; dense is always exported"
     )
-    seed: int = Field(description="of the run whose networks are exported", ge=0)
-    channel_fractions: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    seed: Seed = Field(description="of the run whose networks are exported")
+    channel_fractions: Distinct[Fraction] = Field(
         description="of the channels inside the dense network's blocks, to remove"
     )
     int8: Int8

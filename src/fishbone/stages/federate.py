@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import click
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from fishbone.data.partition import PATTERN
 from fishbone.errors import InputError
+from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
 
-METHOD = r"^(hovefl-[0-9]+-[0-9]+|fedavg|centralised)$"
+METHOD = r"^(hovefl-(0|[1-9][0-9]*)-(0|[1-9][0-9]*)|fedavg|centralised)$"
 
 
 class LearningRates(Block):
@@ -39,22 +40,24 @@ class Params(Block):
     server_learning_rate: Literal["constant", "harmonic"] = Field(
         description="constant: 1; harmonic: 1/round, what HoVeFL's published code computes"
     )
-    threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
+    threads: Threads = Field(description="threads of one job; other numbers give other last bits")
 
 
 class Plan(Params):
-    datasets: list[str] = Field(description="data sets that `prepare` makes", min_length=1)
-    methods: list[Annotated[str, Field(pattern=METHOD)]] = Field(
+    datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
+    methods: Distinct[Annotated[str, Field(pattern=METHOD)]] = Field(
         description="hovefl-H-V (H horizontal devices, V vertical groups), fedavg, centralised", min_length=1
     )
-    seeds: list[int] = Field(description="one run each: partition, initial weights and order", min_length=1)
+    seeds: Distinct[Seed] = Field(description="one run each: partition, initial weights and order", min_length=1)
 
-    @model_validator(mode="after")
-    def _same_number_of_members(self):
-        for method in self.methods:
-            if (mix := _mix(method)) and sum(mix) != self.members:
-                raise ValueError(f"{method} should have as many members as `members`, {self.members}")
-        return self
+    @field_validator("methods")
+    @classmethod
+    def _same_number_of_members(cls, methods: list[str], block: ValidationInfo) -> list[str]:
+        members = block.data.get("members")
+        for method in methods:
+            if members and (mix := _mix(method)) and sum(mix) != members:
+                raise ValueError(f"{method} should have as many members as `members`, {members}")
+        return methods
 
 
 @click.command(

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fishbone.data.partition import PATTERN
 from fishbone.errors import InputError
+from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
 
 METHODS = ("fsl_gan", "centralised")
@@ -48,13 +49,13 @@ class Params(Block):
     beta1: float = Field(description="Adam's decay of the first moment", ge=0, lt=1)
     samples: int = Field(description="images that are compared with the test split at the end", ge=64)
     validation_samples: int = Field(description="images that are compared with the validation split", ge=2)
-    threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
+    threads: Threads = Field(description="threads of one job; other numbers give other last bits")
 
 
 class Plan(Params):
-    datasets: list[str] = Field(description="data sets that `prepare` makes", min_length=1)
-    methods: list[Literal["fsl_gan", "centralised"]] = Field(description="what to compare", min_length=1)
-    seeds: list[int] = Field(description="one run each: partition, weights, order and noise", min_length=1)
+    datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
+    methods: Distinct[Literal["fsl_gan", "centralised"]] = Field(description="what to compare", min_length=1)
+    seeds: Distinct[Seed] = Field(description="one run each: partition, weights, order and noise", min_length=1)
 
 
 @click.command(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from fishbone.data.sources import LOCATED, NAMED
 from fishbone.errors import InputError
+from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
 
 
@@ -25,25 +26,24 @@ class Located(Block):
     path: str = Field(min_length=1, description="file or folder, absolute or relative to a root")
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Source = Annotated[Named | Located, Field(discriminator="kind")]
 
 
 class Params(Block):
     """The ``prepare`` block."""
 
-    seed: int = Field(ge=0, description="of the splits")
+    seed: Seed = Field(description="of the splits")
     validation: float = Field(gt=0, lt=1, description="fraction of the training split")
     test: float = Field(gt=0, lt=1, description="fraction of all samples, where there is no official test split")
     root: str | None = Field(description="folder or mirror URL searched for raw files; FISHBONE_DATA goes before it")
-    threads: int = Field(ge=1, description="images decoded at once")
+    threads: Threads = Field(description="images decoded at once")
     sources: dict[Name, Source] = Field(min_length=1, description="data set name → its source")
 
 
 class Plan(Params):
     """What the workflow prepares."""
 
-    datasets: list[str] = Field(min_length=1, description="which of the sources to prepare")
+    datasets: Distinct[Name] = Field(min_length=1, description="which of the sources to prepare")
 
 
 @click.command(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from fishbone.fields import Distinct, Fraction, Name, Seed, Threads
 from fishbone.parameters import Block
 
 Method = Literal[
@@ -17,13 +18,12 @@ Method = Literal[
 
 
 def _ascending(values: list[float]) -> list[float]:
-    if values != sorted(set(values)):
-        raise ValueError("sparsities should ascend, each once")
+    if values != sorted(values):
+        raise ValueError("sparsities should ascend")
     return values
 
 
-Sparsity = Annotated[float, Field(gt=0, lt=1)]
-Sparsities = Annotated[list[Sparsity], Field(min_length=1), AfterValidator(_ascending)]
+Sparsities = Annotated[Distinct[Fraction], Field(min_length=1), AfterValidator(_ascending)]
 
 
 class Fls(Block):
@@ -71,7 +71,7 @@ class Params(Block):
     sparsities: Sparsities = Field(description="fractions of the prunable weights to remove")
     steps_per_halving: int = Field(description="pruning steps while the density halves", ge=1)
     scope: Literal["global", "layer"] = Field(description="rank over all layers, or the same sparsity in each")
-    gammas: list[Annotated[float, Field(gt=0)]] = Field(
+    gammas: Distinct[Annotated[float, Field(gt=0)]] = Field(
         description="dampings to choose from on validation images, the same for every method", min_length=1
     )
     tuning_sparsities: Sparsities = Field(
@@ -97,12 +97,12 @@ class Params(Block):
     block: int = Field(description="consecutive weights whose Fisher block obs and chita invert", ge=1)
     fls: Fls
     retraining: Retraining
-    threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
+    threads: Threads = Field(description="threads of one job; other numbers give other last bits")
 
 
 class Plan(Params):
-    datasets: list[str] = Field(description="data sets whose trained networks are pruned", min_length=1)
-    methods: list[Method] = Field(description="one job each", min_length=1)
-    seeds: list[int] = Field(
+    datasets: Distinct[Name] = Field(description="data sets whose trained networks are pruned", min_length=1)
+    methods: Distinct[Method] = Field(description="one job each", min_length=1)
+    seeds: Distinct[Seed] = Field(
         description="one job each: the seed of the trained network and of the images", min_length=1
     )

@@ -62,7 +62,7 @@ def command(files: tuple[Path, ...], params: Params, study_params: dict, out: Pa
         *fsl_gan.claims(study, params.comparable_fcd),
     ]
     write_json(out / "claims.json", [asdict(claim) for claim in claims])
-    write_text(out / "report.html", render(params.title, study, claims, build(study, out), out))
+    write_text(out / "page.html", render(params.title, study, claims, build(study, out), out))
     for claim in claims:
         click.echo(f"{claim.verdict}: {claim.id}")
-    click.echo(f"{out / 'report.html'}")
+    click.echo(f"{out / 'page.html'}")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import click
 from pydantic import AfterValidator, Field
 
+from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
 
 
@@ -35,12 +36,12 @@ class Params(Block):
     early_size: int = Field(description="height and width in pixels of the images in these epochs", ge=8)
     precision: Literal["auto", "bf16", "fp32"] = Field(description="auto: bf16 where it is faster than fp32")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto: the GPU if there is one")
-    threads: int = Field(description="threads of one job; other numbers give other last bits", ge=1)
+    threads: Threads = Field(description="threads of one job; other numbers give other last bits")
 
 
 class Plan(Params):
-    datasets: list[str] = Field(description="data sets that `prepare` makes", min_length=1)
-    seeds: list[int] = Field(description="one run each: initial weights, order and augmentation", min_length=1)
+    datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
+    seeds: Distinct[Seed] = Field(description="one run each: initial weights, order and augmentation", min_length=1)
 
 
 @click.command(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fishbone.files import read_json
+from fishbone.report.intervals import Bounds
 from fishbone.report.palette import label
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import Result, Study
@@ -20,6 +21,7 @@ EARLIER = "FLS, earlier version (submitted to ICLR 2024)"
 PREFIX = "test_accuracy/"
 DATA = "CIFAR-10", "TinyImageNet"
 Gaps = dict[float, float]
+DIFFERENCE, OF_DIFFERENCES = (-100.0, 100.0), (-200.0, 200.0)  # of accuracies, in percentage points
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Test:
     quantity: Callable[[Gaps], float | None]
     bound: float = 0.0
     method: str = "fls"
+    bounds: Bounds = DIFFERENCE
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _noise(study: Study) -> Iterator[Claim]:
             values[seed] = fmean(few_obs.values()) - fmean(few_fls.values())
         artefacts = [one[seed].artefact for seed in seeds for one in runs]
         setting = _setting(study, dataset, runs[0][seeds[0]], DATA) if seeds else dataset
-        yield judge(statement, Evidence(dataset, values, setting, artefacts), "below")
+        yield judge(statement, Evidence(dataset, values, setting, artefacts, bounds=OF_DIFFERENCES), "below")
 
 
 def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
@@ -150,7 +153,7 @@ def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
             if ours.get(test.key) and theirs.get(test.key)
         }
         if not values:
-            yield not_tested(test.statement, f"No pair of runs on {dataset} measured it.")
+            yield not_tested(test.statement, f"No pair of runs on {dataset} measured it.", dataset)
             continue
         artefacts = [runs[seed].artefact for seed in values for runs in (one, other)]
         measured = "measured in one process a run, on a machine that may do other things"
@@ -180,7 +183,7 @@ def _gain_at_high_sparsity() -> Test:
     )
     return Test(
         statement, "obs", DATA, "ResNet18",
-        lambda gaps: gaps[max(gaps)] - gaps[min(gaps)] if len(gaps) > 1 else None,
+        lambda gaps: gaps[max(gaps)] - gaps[min(gaps)] if len(gaps) > 1 else None, bounds=OF_DIFFERENCES,
     )  # fmt: skip
 
 
@@ -217,11 +220,12 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
         values = {seed: test.quantity(gap) for seed, gap in gaps.items() if gap}
         if not values or None in values.values():
             shown = ", ".join(f"{sparsity:g}" for sparsity in sorted(set().union(*gaps.values()))) or "none"
-            yield not_tested(test.statement, f"Sparsities that both methods reach on {dataset}: {shown}.")
+            yield not_tested(test.statement, f"Sparsities that both methods reach on {dataset}: {shown}.", dataset)
             continue
         artefacts = [runs[seed].artefact for seed in values for runs in (fls, other)]
         setting = _setting(study, dataset, fls[min(values)], test.data, test.network)
-        yield judge(test.statement, Evidence(dataset, values, setting, artefacts), "above", test.bound)
+        evidence = Evidence(dataset, values, setting, artefacts, bounds=test.bounds)
+        yield judge(test.statement, evidence, "above", test.bound)
 
 
 def _gaps(fls: Result, other: Result) -> Gaps:

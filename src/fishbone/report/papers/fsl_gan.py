@@ -63,7 +63,10 @@ def _as_good(study: Study, comparable: float) -> Iterator[Claim]:
         if fmean(run.content["fcd"] for run in whole.values()) >= fmean(
             run.content["fcd_noise"] for run in whole.values()
         ):
-            yield not_tested(statement, f"On {dataset} the centralised generator is no better than noise.")
+            yield not_tested(statement, f"On {dataset} the centralised generator is no better than noise.", dataset)
+            continue
+        if not all(run.content["fcd"] for runs in (split, whole) for run in runs.values()):
+            yield not_tested(statement, f"On {dataset} an FCD is 0, which has no ratio.", dataset)
             continue
         values = paired(split, whole, lambda a, b: a.content["fcd"] / b.content["fcd"])
         run = next(iter(split.values()))

@@ -29,7 +29,10 @@ def claims(study: Study) -> Iterator[Claim]:
         pair = mirrored(study.names("federate", dataset))
         if pair is None:
             why = f"No pair such as hovefl-12-6 and hovefl-6-12 among the methods on {dataset}."
-            yield not_tested(STATEMENT, why)
+            yield not_tested(STATEMENT, why, dataset)
+            continue
+        if not all(run.content["test_loss"] for name in pair for run in study.of("federate", dataset, name)):
+            yield not_tested(STATEMENT, f"On {dataset} a loss is 0, which has no ratio.", dataset)
             continue
         yield judge(STATEMENT, _evidence(study, dataset, *pair), "above")
 

@@ -1,0 +1,37 @@
+"""``report.html``: the page with the run that wrote it: commit, versions, machine, date.
+
+These differ from run to run, so they stay out of ``page.html``, whose hash is recorded.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fishbone.errors import InputError
+from fishbone.files import write_text
+from fishbone.report.page import RUN, templates
+
+
+def write(study: str, root: Path, facts: Mapping[str, str]) -> Path:
+    """Write ``results/<study>/report/report.html`` from ``page.html`` beside it.
+
+    Args:
+        root: the project's folder.
+        facts: name → value, in the order in which they are shown; a value that is a web address becomes a link.
+
+    Returns:
+        The path of what was written.
+
+    Raises:
+        InputError: there is no page, or it has no place for the facts.
+    """
+    page = root / "results" / study / "report" / "page.html"
+    remedy = f"Run `fishbone reproduce --study {study}`."
+    if not page.is_file():
+        raise InputError("file is missing", file=page, remedy=remedy)
+    before, mark, after = page.read_text(encoding="utf-8").partition(RUN)
+    if not mark:
+        raise InputError("no place for the facts of a run", file=page, remedy=f"Remove the file. {remedy}")
+    section = templates().get_template("run.html").render(facts=facts)
+    target = page.with_name("report.html")
+    write_text(target, f"{before}{section}{after}")
+    return target
