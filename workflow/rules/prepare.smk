@@ -26,4 +26,4 @@ rule prepare:
     params:
         block=prepare_params,
     shell:
-        "python -m fishbone prepare {wildcards.dataset} --params {params.block:q} --out {output.data} > {log} 2>&1"
+        "python -m fishbone prepare {wildcards.dataset:q} --params {params.block:q} --out {output.data:q} > {log:q} 2>&1"
