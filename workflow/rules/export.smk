@@ -60,5 +60,5 @@ rule export:
             f"--int8 {found}" if (found := int8_of(wildcards.variant)) else ""
         ),
     shell:
-        "python -m fishbone export --model {input.model} {params.mask} {params.channels} {params.int8} --data {input.data}"
-        " --params {params.block:q} --out {output.onnx} > {log} 2>&1"
+        "python -m fishbone export --model {input.model:q} {params.mask:q} {params.channels:q} {params.int8} --data {input.data:q}"
+        " --params {params.block:q} --out {output.onnx:q} > {log:q} 2>&1"
