@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from fishbone.data.dataset import load_dataset, save_dataset
+from fishbone.nn.augment import crop_and_flip
 from fishbone.pruning.images import draw, judging, mixed_subset, recalibrated
-from fishbone.seeding import numpy_generator
+from fishbone.seeding import derive, numpy_generator, torch_generator
 
 
 @pytest.mark.parametrize("count", [250, 251, 501, 600])
@@ -41,6 +42,16 @@ def test_images_to_prune_with_hold_of_each_class_its_share_in_every_first_part_t
     assert torch.equal(again, inputs)
     for purpose, seed in (("recalibration", 0), ("curvature", 1)):
         assert not torch.equal(draw(sorted_by_class, 120, purpose, padding=0, flip=False, seed=seed)[0], inputs)
+
+
+def test_uniform_draws_are_those_of_records_made_before_there_was_a_choice(sorted_by_class):
+    """Long studies cannot all be run again: their numbers have to come out to the bit."""
+    order = torch.randperm(600, generator=torch.Generator().manual_seed(derive(3, "curvature")))[:50].numpy()
+    images = torch.from_numpy(sorted_by_class.normalise(sorted_by_class.images[order]))
+    expected = crop_and_flip(images, 1, True, torch_generator(3, "curvature", "augmentation"))
+    inputs, labels = draw(sorted_by_class, 50, "curvature", padding=1, flip=True, seed=3, drawn="uniform")
+    assert torch.equal(inputs, expected)
+    assert np.array_equal(labels, sorted_by_class.labels[order])
 
 
 def test_quick_judgements_see_every_class_of_a_sorted_split(sorted_by_class):

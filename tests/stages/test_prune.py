@@ -18,7 +18,8 @@ from fishbone.nn.models import build, load_model, save_model, sidecar
 from fishbone.pruning import methods
 from fishbone.pruning.networks import load_network
 from fishbone.stages.prune import command
-from fishbone.stages.prune_plan import Method
+from fishbone.stages.prune_job import Judge
+from fishbone.stages.prune_plan import Method, Params
 
 PARAMS = {
     "sparsities": [0.4, 0.7, 0.85],
@@ -201,6 +202,17 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
         )  # two passes in trials and two in earnest, a row for each of three classes
         assert 0 < cost["surgery_seconds"] < cost["seconds"]
         assert all(type(cost[name]) is int for name in ("peak_bytes", "surgery_peak_bytes"))
+
+
+def test_the_draw_of_the_parameters_decides_which_images_are_looked_at(trained, tmp_path):
+    dataset, judged = load_dataset(trained[1]), {}
+    for draw in ("stratified", "uniform"):
+        prune(trained, tmp_path / draw, "magnitude", draw=draw)
+        params = Params.parse(PARAMS | {"draw": draw, "judging_images": 10}, file="params")
+        judged[draw] = Judge.of(dataset, params, dataset.split("train")[0], seed=0).few[1].tolist()
+    assert judged["uniform"] == dataset.split("validation")[1][:10].tolist() != judged["stratified"]
+    # Other recalibration images, other statistics.
+    assert sha256(tmp_path / "stratified/networks.safetensors") != sha256(tmp_path / "uniform/networks.safetensors")
 
 
 def test_temperature_is_that_of_the_fisher_matrix_and_untempered_methods_have_none(trained, tmp_path):
