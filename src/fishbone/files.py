@@ -86,8 +86,10 @@ def write_tensors(path: str | Path, tensors: Mapping, header: Mapping | None = N
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
 
 
-def read_tensors(path: str | Path) -> tuple[dict, dict]:
+def read_tensors(path: str | Path, prefix: str = "") -> tuple[dict, dict]:
     """Inverse of `write_tensors`: (tensors on the CPU, header or ``{}``).
+
+    With a ``prefix`` only tensors whose names begin with it are read; they come without it.
 
     Raises:
         InputError: the file is missing or not safetensors.
@@ -97,7 +99,8 @@ def read_tensors(path: str | Path) -> tuple[dict, dict]:
     try:
         with safe_open(path, framework="pt") as file:
             # Copies: the file's own memory is not aligned as torch's is, and products on it differ in the last bits.
-            tensors = {key: file.get_tensor(key).clone() for key in list(file.keys())}
+            wanted = [key for key in list(file.keys()) if key.startswith(prefix)]
+            tensors = {key.removeprefix(prefix): file.get_tensor(key).clone() for key in wanted}
             header = json.loads((file.metadata() or {}).get("json", "{}"))
     except (FileNotFoundError, SafetensorError, ValueError) as error:
         raise InputError(f"cannot be read as safetensors: {error}", file=path, remedy="Make the file again.") from None

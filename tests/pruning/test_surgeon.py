@@ -220,3 +220,20 @@ def test_inputs_may_be_indices_of_tokens(method):
     model = nn.Sequential(*layers)
     pruned = Surgeon(model, [(tokens, labels)], method=method, learning=learning).prune(0.5, steps=2, gammas=[1e-2])
     assert sum(int((~mask).sum()) for mask in pruned.masks.values()) == 128
+
+
+def test_images_held_out_hold_of_each_class_its_share_also_of_a_sorted_loader():
+    inputs, labels = torch.randn(256, 3, 6, 6), torch.arange(4).repeat_interleave(64)
+    surgeon = Surgeon(Net().eval(), [(inputs, labels)])
+    held, targets = surgeon.validation
+    assert targets.bincount().tolist() == [16] * 4
+    assert all(any(torch.equal(one, x) for x in inputs[labels == y]) for one, y in zip(held, targets, strict=True))
+    assert len({x.numpy().tobytes() for x in (*held, *surgeon.inputs)}) == 256
+
+
+def test_images_held_out_of_targets_that_are_no_classes_are_drawn():
+    targets = torch.arange(256.0)[:, None].repeat(1, 4)
+    surgeon = Surgeon(Net().eval(), [(torch.randn(256, 3, 6, 6), targets)], "gaussian")
+    held = surgeon.validation[1][:, 0]
+    assert len(held) == 64
+    assert held.max() > 200

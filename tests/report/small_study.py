@@ -39,8 +39,8 @@ def prune(root, method, seed, accuracies, dataset="digits", dense=0.95, architec
     """``accuracies``: sparsity → accuracy; ``cost``: seconds, peak_bytes, backward_passes."""
     folder = root / "prune" / dataset / method / f"seed{seed}"
     metrics = {"dense_test_accuracy": dense}
+    sidecar(folder / "networks.json", architecture)
     for sparsity, accuracy in accuracies.items():
-        sidecar(folder / f"{sparsity}.json", architecture)
         metrics[f"test_accuracy/{sparsity}"] = accuracy
         metrics[f"test_accuracy_without_recalibration/{sparsity}"] = accuracy / 2
     measured = {"seconds": 10.0 + seed, "tuning_seconds": 20.0, "peak_bytes": 10**8, "backward_passes": 1200}

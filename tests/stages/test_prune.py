@@ -16,8 +16,10 @@ from fishbone.files import read_json, read_tensors, sha256
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model, save_model, sidecar
 from fishbone.pruning import methods
+from fishbone.pruning.networks import load_network
 from fishbone.stages.prune import command
-from fishbone.stages.prune_plan import Method
+from fishbone.stages.prune_job import Judge
+from fishbone.stages.prune_plan import Method, Params
 
 PARAMS = {
     "sparsities": [0.4, 0.7, 0.85],
@@ -28,6 +30,7 @@ PARAMS = {
     "curvature_images": 24,
     "fisher": "exact",
     "temperature": 1.0,
+    "draw": "stratified",
     "judging_images": 40,
     "recalibration_images": 40,
     "padding": 1,
@@ -109,9 +112,8 @@ def test_every_sparsity_is_written_exactly_and_metrics_are_what_the_files_give(t
     dataset, metrics = load_dataset(trained[1]), read_json(tmp_path / "metrics.json")
     dense, _ = load_model(trained[0])
     for sparsity in PARAMS["sparsities"]:
-        model, description = load_model(tmp_path / f"{sparsity}.safetensors")
-        masks, _ = read_tensors(tmp_path / f"{sparsity}.mask.safetensors")
-        weights = model.state_dict()
+        network, description = load_network(tmp_path / "networks.safetensors", sparsity)
+        model, masks, weights = network.model, network.masks, network.model.state_dict()
         size, gone = (sum(int(f(m)) for m in masks.values()) for f in (torch.numel, lambda m: (~m).sum()))
         assert gone == math.floor(sparsity * size)
         assert metrics[f"sparsity/{sparsity}"] == gone / size
@@ -202,6 +204,17 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
         assert all(type(cost[name]) is int for name in ("peak_bytes", "surgery_peak_bytes"))
 
 
+def test_the_draw_of_the_parameters_decides_which_images_are_looked_at(trained, tmp_path):
+    dataset, judged = load_dataset(trained[1]), {}
+    for draw in ("stratified", "uniform"):
+        prune(trained, tmp_path / draw, "magnitude", draw=draw)
+        params = Params.parse(PARAMS | {"draw": draw, "judging_images": 10}, file="params")
+        judged[draw] = Judge.of(dataset, params, dataset.split("train")[0], seed=0).few[1].tolist()
+    assert judged["uniform"] == dataset.split("validation")[1][:10].tolist() != judged["stratified"]
+    # Other recalibration images, other statistics.
+    assert sha256(tmp_path / "stratified/networks.safetensors") != sha256(tmp_path / "uniform/networks.safetensors")
+
+
 def test_temperature_is_that_of_the_fisher_matrix_and_untempered_methods_have_none(trained, tmp_path):
     for method, temperature in (("fls", 1.0), ("fls", 5.0), ("fls-untempered", 5.0)):
         prune(trained, tmp_path / f"{method}-{temperature}", method, temperature=temperature)
@@ -214,11 +227,12 @@ def test_temperature_is_that_of_the_fisher_matrix_and_untempered_methods_have_no
 def test_retraining_trains_what_is_left_and_nothing_else(trained, tmp_path):
     prune(trained, tmp_path / "with", "obs-gradual")
     prune(trained, tmp_path / "without", "obs")
-    trained_on, plain = (load_model(tmp_path / name / "0.4.safetensors")[0] for name in ("with", "without"))
-    masks, _ = read_tensors(tmp_path / "with" / "0.4.mask.safetensors")
-    for name, mask in masks.items():
-        assert torch.count_nonzero(trained_on.state_dict()[name][~mask]) == 0
-    assert not torch.equal(trained_on.conv1.weight, plain.conv1.weight)  # layers that are not pruned train too
+    files = (tmp_path / name / "networks.safetensors" for name in ("with", "without"))
+    trained_on, plain = (load_network(file, 0.4)[0] for file in files)
+    for name, mask in trained_on.masks.items():
+        assert torch.count_nonzero(trained_on.model.state_dict()[name][~mask]) == 0
+    # Layers that are not pruned train too.
+    assert not torch.equal(trained_on.model.conv1.weight, plain.model.conv1.weight)
 
 
 def test_wrong_input_is_named_before_any_work(trained, tmp_path):

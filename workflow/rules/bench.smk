@@ -35,6 +35,6 @@ rule bench:
         sources=digest("bench"),
         block=job_params("bench", config["bench"]),
     shell:
-        "python -m fishbone bench {input.models} --data {input.data} --devices {input.devices}"
-        " --device {wildcards.device} --params {params.block:q} --out {output.result} --metrics {output.metrics}"
-        " > {log} 2>&1"
+        "python -m fishbone bench {input.models:q} --data {input.data:q} --devices {input.devices:q}"
+        " --device {wildcards.device:q} --params {params.block:q} --out {output.result:q} --metrics {output.metrics:q}"
+        " > {log:q} 2>&1"

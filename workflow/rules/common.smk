@@ -14,35 +14,6 @@ def prepare_params(wildcards):
     )
 
 
-def int8_of(variant):
-    """`NETWORK-u8s8` → u8s8; others: None."""
-    return variant.rsplit("-", 1)[-1] if variant.endswith(("-u8s8", "-s8s8")) else None
-
-
-def channels_of(variant):
-    """`channels-0.5` and `channels-0.5-u8s8` → 0.5; others: None."""
-    words = variant.split("-")
-    return words[1] if words[0] == "channels" else None
-
-
-def exported(wildcards):
-    """Weights, sidecar and (of a pruned network) mask of a variant; see rule `export` for their names."""
-    seed = config["export"]["seed"]
-    variant = wildcards.variant
-    if int8_of(variant):
-        variant = variant.rsplit("-", 1)[0]
-    if variant == "dense" or channels_of(variant):
-        stem = f"results/{wildcards.study}/train/{wildcards.dataset}/seed{seed}/model"
-        return {"model": f"{stem}.safetensors", "sidecar": f"{stem}.json"}
-    method, sparsity = variant.rsplit("-", 1)
-    stem = f"results/{wildcards.study}/prune/{wildcards.dataset}/{method}/seed{seed}/{sparsity}"
-    return {
-        "model": f"{stem}.safetensors",
-        "sidecar": f"{stem}.json",
-        "mask": f"{stem}.mask.safetensors",
-    }
-
-
 def summaries(stage):
     """The JSON files of a stage that the report is made from."""
     if stage in ("prepare", "export"):

@@ -23,35 +23,52 @@ TARGETS["export"] = expand(
 )
 
 
+# Pruned networks come from the files of these methods.
+EXPORTED = config["prune"]["methods"] if config["export"]["sparsities"] else []
+
+
 rule export:
     input:
-        unpack(exported),
         data="results/{study}/prepare/{dataset}.npz",
+        model=f"results/{{study}}/train/{{dataset}}/seed{config['export']['seed']}/model.safetensors",
+        sidecar=f"results/{{study}}/train/{{dataset}}/seed{config['export']['seed']}/model.json",
+        networks=expand(
+            "results/{{study}}/prune/{{dataset}}/{method}/seed{seed}/networks.safetensors",
+            method=EXPORTED,
+            seed=config["export"]["seed"],
+        ),
+        networks_sidecars=expand(
+            "results/{{study}}/prune/{{dataset}}/{method}/seed{seed}/networks.json",
+            method=EXPORTED,
+            seed=config["export"]["seed"],
+        ),
     output:
-        onnx="results/{study}/export/{dataset}/{variant}.onnx",
-        facts="results/{study}/export/{dataset}/{variant}.json",
+        onnx=expand(
+            "results/{{study}}/export/{{dataset}}/{variant}.onnx", variant=VARIANTS
+        ),
+        facts=expand(
+            "results/{{study}}/export/{{dataset}}/{variant}.json", variant=VARIANTS
+        ),
     log:
-        "logs/{study}/export/{dataset}/{variant}.log",
+        "logs/{study}/export/{dataset}.log",
     benchmark:
-        "logs/{study}/export/{dataset}/{variant}.tsv"
+        "logs/{study}/export/{dataset}.tsv"
     conda:
         "../../environment.yml"
     threads: config["export"]["threads"]
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=60,
     params:
         sources=digest("export"),
         block=job_params("export", config["export"]),
-        mask=lambda wildcards, input: (
-            f"--mask {input.mask}" if "mask" in input.keys() else ""
-        ),
-        channels=lambda wildcards: (
-            f"--channels {found}" if (found := channels_of(wildcards.variant)) else ""
-        ),
-        int8=lambda wildcards: (
-            f"--int8 {found}" if (found := int8_of(wildcards.variant)) else ""
-        ),
+        variants=VARIANTS,
+        networks=lambda wildcards, input: [
+            word
+            for method, file in zip(EXPORTED, input.networks)
+            for word in ("--networks", method, file)
+        ],
+        out="results/{study}/export/{dataset}",
     shell:
-        "python -m fishbone export --model {input.model} {params.mask} {params.channels} {params.int8} --data {input.data}"
-        " --params {params.block:q} --out {output.onnx} > {log} 2>&1"
+        "python -m fishbone export {params.variants:q} --model {input.model:q} {params.networks:q} --data {input.data:q}"
+        " --params {params.block:q} --out {params.out:q} > {log:q} 2>&1"

@@ -37,6 +37,6 @@ rule gan:
         checkpoint="checkpoints/{study}/gan/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
-        "python -m fishbone gan --method {wildcards.method} --data {input.data} --classifier {input.classifier}"
-        " --seed {wildcards.seed} --params {params.block:q} --checkpoint {params.checkpoint} --out {params.out}"
-        " > {log} 2>&1"
+        "python -m fishbone gan --method {wildcards.method:q} --data {input.data:q} --classifier {input.classifier:q}"
+        " --seed {wildcards.seed:q} --params {params.block:q} --checkpoint {params.checkpoint:q} --out {params.out:q}"
+        " > {log:q} 2>&1"

@@ -25,4 +25,4 @@ rule prepare:
         sources=digest("prepare"),
         block=prepare_params,
     shell:
-        "python -m fishbone prepare {wildcards.dataset} --params {params.block:q} --out {output.data} > {log} 2>&1"
+        "python -m fishbone prepare {wildcards.dataset:q} --params {params.block:q} --out {output.data:q} > {log:q} 2>&1"

@@ -18,11 +18,8 @@ rule prune:
         metrics="results/{study}/prune/{dataset}/{method}/seed{seed}/metrics.json",
         history="results/{study}/prune/{dataset}/{method}/seed{seed}/history.csv",
         cost="results/{study}/prune/{dataset}/{method}/seed{seed}/cost.json",
-        networks=expand(
-            "results/{{study}}/prune/{{dataset}}/{{method}}/seed{{seed}}/{sparsity}{suffix}",
-            sparsity=config["prune"]["sparsities"],
-            suffix=[".safetensors", ".json", ".mask.safetensors"],
-        ),
+        networks="results/{study}/prune/{dataset}/{method}/seed{seed}/networks.safetensors",
+        networks_sidecar="results/{study}/prune/{dataset}/{method}/seed{seed}/networks.json",
     log:
         "logs/{study}/prune/{dataset}/{method}/seed{seed}.log",
     benchmark:
@@ -39,6 +36,6 @@ rule prune:
         checkpoint="checkpoints/{study}/prune/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
-        "python -m fishbone prune --method {wildcards.method} --model {input.model} --data {input.data}"
-        " --seed {wildcards.seed} --params {params.block:q} --checkpoint {params.checkpoint} --out {params.out}"
-        " > {log} 2>&1"
+        "python -m fishbone prune --method {wildcards.method:q} --model {input.model:q} --data {input.data:q}"
+        " --seed {wildcards.seed:q} --params {params.block:q} --checkpoint {params.checkpoint:q} --out {params.out:q}"
+        " > {log:q} 2>&1"

@@ -22,12 +22,7 @@ rule report:
             for path in summaries(stage)
         ],
         train=beside("train", "history.csv", "model.json"),
-        prune=beside(
-            "prune",
-            "history.csv",
-            "cost.json",
-            *(f"{sparsity}.json" for sparsity in config["prune"]["sparsities"]),
-        ),
+        prune=beside("prune", "history.csv", "cost.json", "networks.json"),
         federate=beside("federate", "history.csv", "model.json"),
         gan=beside("gan", "history.csv", "generator.json", "samples.png"),
     output:
@@ -58,5 +53,5 @@ rule report:
         study=study_facts(),
         out=subpath(output.page, parent=True),
     shell:
-        "python -m fishbone report {input.results} --params {params.block:q} --study-params {params.study:q}"
-        " --out {params.out} > {log} 2>&1"
+        "python -m fishbone report {input.results:q} --params {params.block:q} --study-params {params.study:q}"
+        " --out {params.out:q} > {log:q} 2>&1"

@@ -34,5 +34,5 @@ rule train:
     # glibc otherwise gives every large tensor's pages back: fetching them again took a fifth of a training step.
     shell:
         "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184"
-        " python -m fishbone train --data {input.data} --seed {wildcards.seed} --params {params.block:q}"
-        " --checkpoint {params.checkpoint} --out {params.out} > {log} 2>&1"
+        " python -m fishbone train --data {input.data:q} --seed {wildcards.seed:q} --params {params.block:q}"
+        " --checkpoint {params.checkpoint:q} --out {params.out:q} > {log:q} 2>&1"

@@ -8,12 +8,14 @@ import onnx
 from torch import Tensor, nn
 
 from fishbone.data.dataset import Dataset
+from fishbone.data.splits import stratified_subset
 from fishbone.edge import gates
 from fishbone.edge.export import to_bytes, to_onnx, with_metadata
 from fishbone.edge.facts import count_weights, facts
 from fishbone.edge.quantise import Int8Cost, int8_cost, quantise
 from fishbone.edge.results import FileFacts
 from fishbone.errors import InputError
+from fishbone.seeding import numpy_generator
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def checked_int8(
         GateError: a zero was lost, a layer was not quantised, or a path is left in the file.
     """
     before = onnx.load_model_from_string(exported.content)
-    calibration = dataset.normalise(dataset.images[dataset.train[:calibration_images]])
+    calibration = some_images(dataset, "train", calibration_images, "calibration")
     proto = quantise(before, calibration, activations)
     gates.check_quantised(proto, before)
     images, labels = dataset.normalise(dataset.images[dataset.test]), dataset.labels[dataset.test]
@@ -81,6 +83,17 @@ def checked_int8(
     gates.check_no_paths(proto)
     content = to_bytes(proto)
     return Exported(content, facts(proto, content), exported.parity, provenance, cost)
+
+
+def some_images(dataset: Dataset, split: str, count: int, purpose: str) -> np.ndarray:
+    """``count`` images of a split, of each class its share, drawn by ``purpose``; all if there are no more.
+
+    Returns:
+        (N, C, H, W) float32, normalised.
+    """
+    members = getattr(dataset, split)
+    chosen = stratified_subset(dataset.labels[members], count, numpy_generator(0, purpose))
+    return dataset.normalise(dataset.images[members[chosen]])
 
 
 def kept(network: nn.Module) -> dict[str, np.ndarray]:

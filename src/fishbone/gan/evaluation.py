@@ -1,9 +1,9 @@
 """How good a generator is: its Fréchet classifier distance to a split, between a floor and a ceiling.
 
-Floor: as many images of the train split; ceiling: as many images of uniform noise. All at the same number of
-images, since the distance is biased by it (Chong & Forsyth 2020, arXiv 1911.07023). Besides, ``class_tv``: the total
-variation distance, in [0, 1], between the classes that the classifier sees in generated and in real images:
-lost modes show here.
+Floor: as many images of the train split, of each class its share; ceiling: as many images of uniform noise. All at the
+same number of images, since the distance is biased by it (Chong & Forsyth 2020, arXiv 1911.07023). Besides,
+``class_tv``: the total variation distance, in [0, 1], between the classes that the classifier sees in generated and in
+real images: lost modes show here.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fishbone.data.dataset import Dataset
+from fishbone.data.splits import stratified_subset
 from fishbone.errors import InputError
 from fishbone.gan.frechet import FeatureSpace, distance, fit
 from fishbone.gan.samples import draw, uniform
@@ -53,11 +54,12 @@ class Evaluation:
         """(``fcd``, ``fcd_floor``, ``fcd_noise`` and ``class_tv`` against the test split, the generated images)."""
         images = self.dataset.images
         generated = draw(generator, self.samples, self.seed)
-        known = numpy_generator(self.seed, "floor").choice(self.dataset.train, self.samples, replace=False)
+        labels = self.dataset.labels[self.dataset.train]
+        chosen = stratified_subset(labels, self.samples, numpy_generator(self.seed, "floor"))
         noise = uniform(self.samples, images.shape[1:], numpy_generator(self.seed, "ceiling"))
         features = {
             "": self.space.features(generated),
-            "_floor": self.space.features(images[known]),
+            "_floor": self.space.features(images[self.dataset.train[chosen]]),
             "_noise": self.space.features(noise),
         }
         test = self.space.features(images[self.dataset.test])

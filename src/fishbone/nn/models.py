@@ -7,7 +7,7 @@ The sidecar holds ``architecture`` ({"name", its arguments}), ``data`` ({"name",
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from fishbone.data.dataset import Dataset
 from fishbone.errors import InputError
@@ -58,14 +58,19 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict]:
     """
     path = Path(path)
     description = read_json(path.with_suffix(".json"))
-    model = build(description["architecture"])
-    tensors, _ = read_tensors(path)
+    return restore(description["architecture"], read_tensors(path)[0], path), description
+
+
+def restore(architecture: dict, tensors: dict[str, Tensor], file: Path) -> nn.Module:
+    """The network with the weights and buffers ``tensors``, read from ``file``, in eval mode.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    model = build(architecture)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InputError(
-            f"weights do not fit {description['architecture']}: {error}",
-            file=path,
-            remedy="Take weights and sidecar from the same run.",
-        ) from None
-    return model.eval(), description
+        remedy = "Take weights and sidecar from the same run."
+        raise InputError(f"weights do not fit {architecture}: {error}", file=file, remedy=remedy) from None
+    return model.eval()

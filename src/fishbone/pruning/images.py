@@ -1,25 +1,66 @@
-"""The training images that pruning looks at: for curvature and for batch-norm statistics."""
+"""The images that pruning looks at: for curvature, for batch-norm statistics and for quick judgements."""
 
 import copy
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fishbone.data.dataset import Dataset
+from fishbone.data.splits import stratified_subset
 from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.evaluate import recalibrate_batch_norm
-from fishbone.seeding import torch_generator
+from fishbone.seeding import numpy_generator, torch_generator
 
 BATCH = 250  # most inputs that batch norms see at once
 
+Drawn = Literal["stratified", "uniform"]
 
-def draw(dataset: Dataset, count: int, purpose: str, *, padding: int, flip: bool, seed: int) -> tuple[Tensor, Tensor]:
-    """``count`` training images without repetition, augmented as in training: inputs (N, C, H, W) and labels (N,)."""
-    order = torch.randperm(len(dataset.train), generator=torch_generator(seed, purpose))[:count]
-    indices = dataset.train[order.numpy()]
+
+def draw(
+    dataset: Dataset, count: int, purpose: str, *, padding: int, flip: bool, seed: int, drawn: Drawn = "stratified"
+) -> tuple[Tensor, Tensor]:
+    """``count`` training images without repetition, augmented as in training: inputs (N, C, H, W) and labels (N,).
+
+    ``stratified``: of each class its share, also in any first part of them, which estimators hold out or take alone;
+    ``uniform``: without regard to the class.
+    """
+    if drawn == "stratified":
+        order = mixed_subset(dataset.labels[dataset.train], count, numpy_generator(seed, purpose))
+    else:
+        order = torch.randperm(len(dataset.train), generator=torch_generator(seed, purpose))[:count].numpy()
+    indices = dataset.train[order]
     inputs = torch.from_numpy(dataset.normalise(dataset.images[indices]))
     draws = torch_generator(seed, purpose, "augmentation")
     return crop_and_flip(inputs, padding, flip, draws), torch.from_numpy(dataset.labels[indices])
+
+
+def mixed_subset(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions of a stratified subset of ``labels`` (N,), drawn and in an order that mixes the classes evenly.
+
+    Each class's samples stand at equal distances behind a drawn beginning: any first part of the order is stratified
+    as well, of each class up to two samples.
+    """
+    chosen = stratified_subset(labels, count, generator)
+    places = np.empty(len(chosen))
+    for label in np.unique(labels[chosen]):
+        members = generator.permutation(np.flatnonzero(labels[chosen] == label))
+        places[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    return chosen[np.argsort(places)]
+
+
+def judging(dataset: Dataset, count: int, seed: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
+    """``count`` validation images for quick answers: inputs (N, C, H, W) and labels (N,).
+
+    ``stratified``: of each class its share; ``uniform``, as in records from before there was a choice: the file's
+    first, which are few classes where it is sorted.
+    """
+    inputs, labels = dataset.split("validation")
+    if drawn == "uniform":
+        return inputs[:count], labels[:count]
+    chosen = torch.from_numpy(stratified_subset(labels.numpy(), count, numpy_generator(seed, "judging")))
+    return inputs[chosen], labels[chosen]
 
 
 def recalibrated(model: nn.Module, inputs: Tensor) -> nn.Module:

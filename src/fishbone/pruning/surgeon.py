@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,12 +19,13 @@ from fishbone.curvature.likelihoods import LIKELIHOODS, Likelihood
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluating
 from fishbone.pruning.compensation import Solver
-from fishbone.pruning.images import recalibrate, recalibrated
+from fishbone.pruning.images import mixed_subset, recalibrate, recalibrated
 from fishbone.pruning.masks import cubic_steps, geometric_steps
 from fishbone.pruning.methods import METHODS, estimators
 from fishbone.pruning.operation import Operation, Surgery
 from fishbone.pruning.patterns import check, parse_pattern
 from fishbone.pruning.trajectory import follow, score_dampings
+from fishbone.seeding import numpy_generator
 
 LEARNING = Learning(
     form="three_way", start="activations", first_steps=0, later_steps=0, learning_rate=1e-3, directions=4,
@@ -56,13 +58,14 @@ class Surgeon:
     Args:
         model: trained, on the CPU, float32 or float64; any module with Conv2d and Linear layers. Left as it is until
             `prune` is called.
-        loader: batches (inputs, targets) of *training* data, augmented as in training; read until there are enough.
+        loader: batches (inputs, targets) of *training* data, shuffled, and augmented as in training; read until there
+            are enough.
         likelihood: what the outputs mean: ``softmax`` (targets int64), ``gaussian`` or ``bernoulli``, or an object
             like those in `fishbone.curvature.likelihoods`.
         method: a name in `fishbone.pruning.methods.METHODS`.
         images: inputs to read, for curvature and batch norms.
-        validation: inputs and targets that choose the damping; None takes a quarter of ``images`` for it, which are
-            then held out of the curvature (but were trained on).
+        validation: inputs and targets that choose the damping; None draws a quarter of ``images`` for it, of each class
+            its share, which are then held out of the curvature (but were trained on).
         names: weights to prune, such as ``layer1.conv2.weight``; see `fishbone.curvature.layout.prunable`.
         learning: how FishLeg learns; as it comes it stays at its closed form, which learning hardly improves.
         seed: of all random draws.
@@ -91,7 +94,7 @@ class Surgeon:
         self.likelihood = LIKELIHOODS[likelihood] if isinstance(likelihood, str) else likelihood
         self.layout = Layout.of(model, prunable(model, names))
         _check_tensors(model)
-        inputs, targets = _collect(loader, images)
+        inputs, targets = _mixed(*_collect(loader, images), seed)
         held = 0 if validation is not None else len(inputs) // 4
         if validation is not None and not len(validation[0]) == len(validation[1]) > 0:
             sizes = " and ".join(str(len(part)) for part in validation)
@@ -252,3 +255,11 @@ def _collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[Tens
         text = f"images is {images} and the loader gave {count} inputs"
         raise ValueError(f"{text}; at least {LEAST} are needed, better 1000")
     return torch.cat(inputs)[:images], torch.cat(targets)[:images]
+
+
+def _mixed(inputs: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """In a drawn order; its first parts, which are held out, hold of each class its share where targets are classes."""
+    classes = targets.ndim == 1 and not targets.is_floating_point()
+    labels = targets.cpu().numpy() if classes else np.zeros(len(targets), np.int64)
+    order = torch.from_numpy(mixed_subset(labels, len(labels), numpy_generator(seed, "held out")))
+    return inputs[order], targets[order]

@@ -1,7 +1,7 @@
-"""``fishbone export``: a network's weights → one checked ONNX file and its facts as JSON."""
+"""``fishbone export``: networks' weights → checked ONNX files and their facts as JSON."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import click
 from pydantic import Field
@@ -9,6 +9,9 @@ from pydantic import Field
 from fishbone.errors import InputError
 from fishbone.fields import Distinct, Fraction, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
+from fishbone.stages.export_variants import ACTIVATIONS, Activations, Source, Variant, named
+
+FRACTION = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class Channels(Block):
@@ -32,7 +35,7 @@ class Params(Block):
 
 
 class Int8(Block):
-    activations: Distinct[Literal["u8s8", "s8s8"]] = Field(description="u8s8 suits x86, s8s8 ARM")
+    activations: Distinct[Activations] = Field(description="u8s8 suits x86, s8s8 ARM")
     networks: Distinct[Name] = Field(description="which of the exported networks: dense, or METHOD-SPARSITY")
 
 
@@ -49,70 +52,67 @@ class Plan(Params):
 
 
 @click.command(
-    epilog='Example: fishbone export --model model.safetensors --data mnist5k.npz --params "$(fishbone params export)"'
-    " --out model.onnx"
+    epilog="Examples: fishbone export --model model.safetensors --data mnist5k.npz"
+    ' --params "$(fishbone params export)" --out model.onnx; fishbone export dense fls-0.9 fls-0.9-u8s8'
+    " --model model.safetensors --networks fls networks.safetensors --data mnist5k.npz"
+    ' --params "$(fishbone params export)" --out exported'
 )
+@click.argument("variants", nargs=-1, metavar="[VARIANT]...")
 @click.option("--model", "weights", required=True, type=click.Path(path_type=Path), help="Weights; .json beside them.")
-@click.option("--mask", type=click.Path(path_type=Path), help="Masks of a pruned network, by parameter; 1 is kept.")
+@click.option("--sparsity", type=FRACTION, help="Which network, of a file that `fishbone prune` made.")
+@click.option("--channels", type=FRACTION, help="Remove this fraction of channels.")
+@click.option("--int8", type=click.Choice(ACTIVATIONS), help="Quantise, with uint8 or int8 activations.")
 @click.option(
-    "--channels", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Remove this fraction of channels."
+    "--networks",
+    multiple=True,
+    type=(str, click.Path(path_type=Path)),
+    metavar="METHOD FILE",
+    help="With VARIANT: networks that `fishbone prune` made of the model; once a method.",
 )
-@click.option("--int8", type=click.Choice(["u8s8", "s8s8"]), help="Quantise, with uint8 or int8 activations.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set that the network belongs to.")
 @params_option(Params)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .onnx to write; .json goes beside it.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The .onnx to write; .json goes beside it. With VARIANT: the folder for VARIANT.onnx and VARIANT.json.",
+)
 def command(
-    weights: Path, mask: Path | None, channels: float | None, int8: str | None, data: Path, params: Params, out: Path
+    variants: tuple[str, ...],
+    weights: Path,
+    sparsity: float | None,
+    channels: float | None,
+    int8: Activations | None,
+    networks: tuple[tuple[str, Path], ...],
+    data: Path,
+    params: Params,
+    out: Path,
 ) -> None:
-    """Export a network to ONNX.
+    """Export a network to ONNX, or each VARIANT: dense, channels-FRACTION or METHOD-SPARSITY, also with -u8s8 or -s8s8.
 
     Nothing is written unless the file computes what PyTorch computes, keeps every pruned zero, has batch norm folded
     in, and holds no path of this machine. Of an int8 file the change in accuracy on the test split is told instead.
     """
-    import torch
-
-    from fishbone.data.dataset import load_dataset
-    from fishbone.edge.checked import check_masks, checked_export, checked_int8
+    if variants:
+        _unused("VARIANT", **{"--sparsity": sparsity, "--channels": channels, "--int8": int8})
+        wanted = [named(name, weights, dict(networks), out) for name in variants]
+    else:
+        _unused("one network", **{"--networks": networks or None})
+        _check_name(out)
+        wanted = [Variant(Source(weights, sparsity, channels), int8, out)]
     from fishbone.edge.gates import GateError
-    from fishbone.files import read_tensors, sha256
-    from fishbone.nn.models import load_model
+    from fishbone.stages.export_job import export
 
-    torch.set_num_threads(params.threads)
-    _check_name(out)
-    network, description = load_model(weights)
-    dataset = load_dataset(data)
-    _check_data(description, weights, dataset, data)
-    if mask:
-        check_masks(network, read_tensors(mask)[0], mask)
-    for stale in (out, out.with_suffix(".json")):
-        stale.unlink(missing_ok=True)
-    images = dataset.normalise(dataset.images[dataset.validation[: params.parity_images]])
-    provenance = {**description, "parent": sha256(weights), "licence": params.licence}
-    if channels:
-        network, found = _without_channels(network, dataset, channels, params)
-        provenance |= found
     try:
-        exported = checked_export(network, images, opset=params.opset, threads=params.threads, provenance=provenance)
-        if int8:
-            calibration = {"calibration_images": params.calibration_images, "threads": params.threads}
-            exported = checked_int8(exported, dataset, activations=int8, **calibration)
+        export(wanted, data, params, _print)
     except GateError as error:
-        raise click.ClickException(f"{weights} was not exported: {error}") from error
-    _write(exported, out)
+        raise click.ClickException(str(error)) from error
 
 
-def _without_channels(network, dataset, fraction: float, params: Params) -> tuple:
-    """(smaller network, what its provenance says of that)."""
-    from fishbone.pruning.channels import shrink
-    from fishbone.pruning.images import draw
-
-    chosen = params.channels
-    if chosen.images > len(dataset.train):
-        remedy = f"Give at most {len(dataset.train)}."
-        raise InputError("more than there are", field="channels.images", value=chosen.images, remedy=remedy)
-    curvature = draw(dataset, chosen.images, "curvature", padding=chosen.padding, flip=chosen.flip, seed=0)
-    made = shrink(network, fraction, curvature, dataset.split("validation"), gammas=chosen.gammas, seed=0)
-    return made.model, {"channels": made.kept, "channel_fraction": fraction, "gamma": made.gamma}
+def _unused(purpose: str, **options) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise click.UsageError(f"{purpose} and {' and '.join(given)} exclude each other")
 
 
 def _check_name(out: Path) -> None:
@@ -120,23 +120,8 @@ def _check_name(out: Path) -> None:
         raise InputError("not an .onnx file", field="--out", value=str(out), remedy="Let its name end in .onnx.")
 
 
-def _check_data(description: dict, weights: Path, dataset, data: Path) -> None:
-    if description["data"]["sha256"] != dataset.digest:
-        problem = f"not the data that {weights} belongs to ({description['data']['name']})"
-        raise InputError(problem, file=data, remedy="Give the file that the network was trained on.")
-
-
-def _write(exported, out: Path) -> None:
-    from dataclasses import asdict
-
-    from fishbone.files import replacing, write_json
-
-    facts = exported.facts
-    with replacing(out) as temporary:
-        temporary.write_bytes(exported.content)
-    written = {"facts": facts.model_dump(), "parity": asdict(exported.parity), "provenance": exported.provenance}
-    write_json(out.with_suffix(".json"), written | ({"int8": asdict(exported.int8)} if exported.int8 else {}))
-    zeros = exported.provenance["sparsity"]
+def _print(out: Path, exported) -> None:
+    facts, zeros = exported.facts, exported.provenance["sparsity"]
     if cost := exported.int8:
         change = f"{cost.accuracy_before:.4f} to {cost.accuracy:.4f} (McNemar p = {cost.p:.2g})"
         click.echo(f"{out}: int8, test accuracy {change} on {cost.images} images")

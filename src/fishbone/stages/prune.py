@@ -1,6 +1,7 @@
 """``fishbone prune``: a trained network pruned to several sparsities on one trajectory.
 
-Writes, for each sparsity, the network with recalibrated batch norms and its mask; then metrics, history and cost.
+Writes the networks of all sparsities with recalibrated batch norms, and their masks, as one artefact
+(`fishbone.pruning.networks`); and metrics, history and cost.
 """
 
 from pathlib import Path

@@ -23,13 +23,14 @@ from fishbone.errors import InputError
 from fishbone.files import read_tensors, sha256, write_history, write_json, write_tensors
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluate
-from fishbone.nn.models import load_model, save_model
+from fishbone.nn.models import load_model
 from fishbone.nn.train import Recipe, uses_bf16
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.cost import Meter
-from fishbone.pruning.images import draw, recalibrated
+from fishbone.pruning.images import draw, judging, recalibrated
 from fishbone.pruning.masks import density_steps
 from fishbone.pruning.methods import METHODS, ONCE, VARIANTS, Method, estimators
+from fishbone.pruning.networks import Network, save_networks
 from fishbone.pruning.operation import Operation, Surgery
 from fishbone.pruning.retraining import retrain
 from fishbone.pruning.trajectory import follow, score_dampings
@@ -49,7 +50,7 @@ def prune(
     out: Path,
     report: Callable[[dict], None],
 ) -> None:
-    """Choose the damping, follow the trajectory, write and test the network at each sparsity.
+    """Choose the damping, follow the trajectory, test the network at each sparsity and write them all.
 
     Args:
         name: of the method.
@@ -72,10 +73,10 @@ def prune(
     copies = Copies((checkpoint.parent if checkpoint else out) / f".kept-{progress.identity[:16]}", params.sparsities)
     pace = params.retraining if method.retrained else params
     steps = density_steps(params.sparsities, pace.steps_per_halving)
-    images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed)
+    images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed, drawn=params.draw)
     gradients = _gradients(method, params, network, *images(params.curvature_images, "curvature"), seed)
     operations = _operations(method, params, network, gradients, seed)
-    judge = Judge.of(dataset, params, images(params.recalibration_images, "recalibration")[0])
+    judge = Judge.of(dataset, params, images(params.recalibration_images, "recalibration")[0], seed)
 
     saved = _saved(progress, copies, steps)
     with Meter() as whole:
@@ -99,13 +100,13 @@ def prune(
     finite = {gamma: score for gamma, score in scores.items() if math.isfinite(score)}
     metrics = chosen | {f"validation_accuracy_by_gamma/{gamma}": score for gamma, score in finite.items()}
     metrics |= {"dense_test_accuracy": dense}
+    networks = {}
     for sparsity in params.sparsities:
         mask = copies.restore(network, sparsity)
-        fresh = judge.recalibrated(network)
-        save_model(out / f"{sparsity}.safetensors", fresh, description | {"parent": parent})
-        write_tensors(out / f"{sparsity}.mask.safetensors", gradients.layout.tensors(mask))  # True: kept
-        metrics |= _tested(sparsity, network, fresh, mask, judge)
+        networks[sparsity] = Network(judge.recalibrated(network), gradients.layout.tensors(mask))
+        metrics |= _tested(sparsity, network, networks[sparsity].model, mask, judge)
     metrics |= {key: value for key, value in history[0].items() if key.startswith("auxiliary_loss")}
+    save_networks(out / "networks.safetensors", networks, description | {"parent": parent})
     write_history(out / "history.csv", history)
     write_json(out / "cost.json", dict.fromkeys(cost) if saved else cost)  # a resumed run saw only a part
     write_json(out / "metrics.json", metrics)
@@ -119,20 +120,21 @@ class Judge:
 
     Attributes:
         splits: ``validation`` and ``test``, each inputs (N, C, H, W) and labels (N,).
-        images: of the validation split, the first, for quick answers.
+        few: inputs and labels from the validation split, for quick answers.
         recalibration: training inputs for batch-norm statistics.
         bf16: whether quick answers are in bfloat16.
     """
 
     splits: dict[str, tuple[Tensor, Tensor]]
-    images: int
+    few: tuple[Tensor, Tensor]
     recalibration: Tensor
     bf16: bool
 
     @classmethod
-    def of(cls, dataset: Dataset, params: Params, recalibration: Tensor) -> Self:
+    def of(cls, dataset: Dataset, params: Params, recalibration: Tensor, seed: int) -> Self:
         splits = {name: dataset.split(name) for name in ("validation", "test")}
-        return cls(splits, params.judging_images, recalibration, uses_bf16(params.precision, torch.device("cpu")))
+        few = judging(dataset, params.judging_images, seed, params.draw)
+        return cls(splits, few, recalibration, uses_bf16(params.precision, torch.device("cpu")))
 
     def accuracy(self, network: nn.Module, split: str) -> float:
         faster = copy.deepcopy(network).to(memory_format=torch.channels_last)  # a quarter less time
@@ -140,7 +142,7 @@ class Judge:
 
     def quick(self, network: nn.Module) -> float:
         with self._quickly():
-            return evaluate(network, *(part[: self.images] for part in self.splits["validation"]))["accuracy"]
+            return evaluate(network, *self.few)["accuracy"]
 
     def quick_recalibrated(self, network: nn.Module) -> float:
         with self._quickly():

@@ -77,7 +77,11 @@ class Params(Block):
     tuning_sparsities: Sparsities = Field(
         description="steps of the trajectory, without learning, that judges a damping"
     )
-    judging_images: int = Field(description="validation images, the first, that judge dampings and steps", ge=1)
+    draw: Literal["stratified", "uniform"] = Field(
+        description="of curvature, recalibration and judging images; stratified: of each class its share; uniform: "
+        "without regard to the class, and of validation images the first, as in records made before there was a choice"
+    )
+    judging_images: int = Field(description="validation images that judge dampings and steps", ge=1)
     curvature_images: int = Field(description="training images for the Fisher matrix, the same for every method", ge=2)
     fisher: Literal["exact", "signs", "labels"] = Field(
         description="exact: a row a class; signs: one random row an image; labels: the empirical matrix"

@@ -235,8 +235,7 @@ def _gaps(fls: Result, other: Result) -> Gaps:
 
 def _setting(study: Study, dataset: str, run: Result, data: tuple[str, ...], network: str = "ResNet18") -> str:
     """What was done here, and what the paper did where it is known to differ."""
-    sparsity = next(key.removeprefix(PREFIX) for key in run.content if key.startswith(PREFIX))
-    parts = [data_setting(study, dataset, data), network_setting(run, f"{sparsity}.json", network)]
+    parts = [data_setting(study, dataset, data), network_setting(run, "networks.json", network)]
     if "prune" in study.params:
         parts += _curvature(study.params["prune"])
     return "; ".join([*parts, "batch norm recalibrated, no training after pruning; the paper's protocol is not known."])

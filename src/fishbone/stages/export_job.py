@@ -1,0 +1,108 @@
+"""One job of the stage `export`: networks that belong to one data set → checked ONNX files and their facts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fishbone.data.dataset import Dataset, load_dataset
+from fishbone.edge.checked import Exported, check_masks, checked_export, checked_int8, some_images
+from fishbone.edge.gates import GateError
+from fishbone.errors import InputError
+from fishbone.files import replacing, sha256, write_json
+from fishbone.pruning.channels import shrink
+from fishbone.pruning.images import draw
+from fishbone.pruning.networks import load_network
+from fishbone.stages.export import Channels, Params
+from fishbone.stages.export_variants import Source, Variant
+
+
+def export(variants: Sequence[Variant], data: Path, params: Params, report: Callable[[Path, Exported], None]) -> None:
+    """Write all ``variants``; a network is exported once, and its int8 files are made from that very export.
+
+    Args:
+        data: what the networks were trained on.
+        report: called with each file written and what is in it.
+
+    Raises:
+        InputError: a network, its masks or the parameters do not fit; nothing is exported.
+        GateError: a file is not what it has to be; names its variant, and leaves no file of it nor of those after it.
+    """
+    torch.set_num_threads(params.threads)
+    dataset = load_dataset(data)
+    if params.channels.images > len(dataset.train) and any(variant.source.channels for variant in variants):
+        found, remedy = params.channels.images, f"Give at most {len(dataset.train)}."
+        raise InputError("more than there are", field="channels.images", value=found, remedy=remedy)
+    by_source: dict[Source, list[Variant]] = {}
+    for variant in variants:
+        by_source.setdefault(variant.source, []).append(variant)
+    networks = {source: _load(source, dataset, data) for source in by_source}
+    for variant in variants:
+        for stale in (variant.out, _facts_of(variant)):
+            stale.unlink(missing_ok=True)
+    images = some_images(dataset, "validation", params.parity_images, "parity")
+    for source, own in by_source.items():
+        network, provenance = networks.pop(source)
+        _export(network, provenance | {"licence": params.licence}, own, dataset, images, params, report)
+
+
+def _export(
+    network: nn.Module,
+    provenance: dict,
+    variants: Sequence[Variant],
+    dataset: Dataset,
+    images: np.ndarray,
+    params: Params,
+    report: Callable[[Path, Exported], None],
+) -> None:
+    """One network's files."""
+    variant = variants[0]
+    try:
+        if variant.source.channels:
+            network, found = _without_channels(network, dataset, variant.source.channels, params.channels)
+            provenance |= found
+        plain = checked_export(network, images, opset=params.opset, threads=params.threads, provenance=provenance)
+        calibration = {"calibration_images": params.calibration_images, "threads": params.threads}
+        for variant in variants:
+            int8 = variant.int8
+            exported = checked_int8(plain, dataset, activations=int8, **calibration) if int8 else plain
+            _write(exported, variant)
+            report(variant.out, exported)
+    except GateError as error:
+        raise GateError(f"{variant.out.stem} of {variant.source.weights} was not exported: {error}") from error
+
+
+def _load(source: Source, dataset: Dataset, data: Path) -> tuple[nn.Module, dict]:
+    """(network, what its provenance says of it)."""
+    network, description = load_network(source.weights, source.sparsity)
+    if description["data"]["sha256"] != dataset.digest:
+        problem = f"not the data that {source.weights} belongs to ({description['data']['name']})"
+        raise InputError(problem, file=data, remedy="Give the file that the network was trained on.")
+    check_masks(network.model, network.masks, source.weights)
+    chosen = {} if source.sparsity is None else {"parent_sparsity": source.sparsity}
+    return network.model, description | {"parent": sha256(source.weights)} | chosen
+
+
+def _without_channels(network: nn.Module, dataset: Dataset, fraction: float, chosen: Channels) -> tuple:
+    """(smaller network, what its provenance says of that)."""
+    curvature = draw(dataset, chosen.images, "curvature", padding=chosen.padding, flip=chosen.flip, seed=0)
+    made = shrink(network, fraction, curvature, dataset.split("validation"), gammas=chosen.gammas, seed=0)
+    return made.model, {"channels": made.kept, "channel_fraction": fraction, "gamma": made.gamma}
+
+
+def _facts_of(variant: Variant) -> Path:
+    return variant.out.with_suffix(".json")
+
+
+def _write(exported: Exported, variant: Variant) -> None:
+    with replacing(variant.out) as temporary:
+        temporary.write_bytes(exported.content)
+    written = {
+        "facts": exported.facts.model_dump(),
+        "parity": asdict(exported.parity),
+        "provenance": exported.provenance,
+    }
+    write_json(_facts_of(variant), written | ({"int8": asdict(exported.int8)} if exported.int8 else {}))
