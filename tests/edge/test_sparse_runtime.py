@@ -148,7 +148,7 @@ REFUSED = {
     "grouped": lambda g: g.conv("x", 1, 4, group=4),
     "square": lambda g: g.node("Conv", "x", g.store(np.ones((2, 4, 3, 1))), kernel_shape=[3, 1]),
     "unusual": lambda g: g.conv("x", 4, 4, kernel=1, padding=1),
-    "one shape": lambda g: g.node("Add", "x", g.store(np.ones((1, 4, 1, 1)))),
+    "not computed": lambda g: g.node("Add", "x", g.store(np.ones((1, 4, 1, 1)))),
     "mean": lambda g: g.node("ReduceMean", "x", keepdims=1),
 }
 
