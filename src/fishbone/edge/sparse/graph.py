@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
+from onnx.onnx_cpp2py_export.checker import CheckerContext
 
 from fishbone.edge.facts import tensors
 from fishbone.edge.sparse.nodes import READERS, Node, UnsupportedGraphError, Value
@@ -33,7 +34,7 @@ def read_graph(proto: ModelProto) -> Graph:
     Raises:
         UnsupportedGraphError: the sparse runtime cannot run it.
     """
-    _check(proto)
+    checks = _check(proto)
     stored = tensors(proto)
     source, batch = _source(proto, stored)
     values, operations = {source.place: source}, []
@@ -44,30 +45,34 @@ def read_graph(proto: ModelProto) -> Graph:
         try:
             if not standard or node.op_type not in READERS:
                 raise UnsupportedGraphError(f"is none of {', '.join(READERS)}")
+            onnx.checker.check_node(node, checks)
+            if node.output[0] in values or node.output[0] in stored:
+                raise UnsupportedGraphError(f"makes {node.output[0]}, which is there already")
             value, operation = READERS[node.op_type](Node(node, stored, values, batch))
             if max(value.shape) > MOST_SIDE or math.prod(value.shape) > MOST_PIXELS:
                 raise UnsupportedGraphError(f"makes a tensor that is too large: {value.shape}")
-        except UnsupportedGraphError as error:
+        except (UnsupportedGraphError, onnx.checker.ValidationError) as error:
             raise UnsupportedGraphError(f"{node.op_type} {node.name or node.output[0]} {error}") from None
         values[node.output[0]] = value
         operations += [operation] if operation else []
     output = proto.graph.output[0].name
     if output not in values or values[output].place == source.place:
-        raise UnsupportedGraphError(f"no node computes the output {output}")
+        maker = next((node.name for node in proto.graph.node if output in node.output), "")
+        raise UnsupportedGraphError(f"{maker or output} computes nothing from the input")
     return Graph(source, operations, values[output].place)
 
 
-def _check(proto: ModelProto) -> None:
-    try:
-        onnx.checker.check_model(proto)
-    except onnx.checker.ValidationError as error:
-        raise UnsupportedGraphError(f"the graph is no valid ONNX: {error}") from None
+def _check(proto: ModelProto) -> CheckerContext:
+    """What the nodes are then checked against: as many inputs and attributes of such kinds as their operator has."""
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < OLDEST_OPSET:
         raise UnsupportedGraphError(f"operator set {opset} is older than {OLDEST_OPSET}")
     if len(proto.graph.output) != 1:
         names = ", ".join(value.name for value in proto.graph.output)
         raise UnsupportedGraphError(f"the graph needs one output and has {names}")
+    checks = CheckerContext()
+    checks.ir_version, checks.opset_imports = proto.ir_version, {"": opset}
+    return checks
 
 
 def _source(proto: ModelProto, stored: dict[str, np.ndarray]) -> tuple[Value, int | None]:
