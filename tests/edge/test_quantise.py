@@ -76,5 +76,5 @@ def test_mcnemar_is_the_exact_two_sided_binomial_test(monkeypatch):
 
 
 def test_unknown_activations_are_refused():
-    with pytest.raises(ValueError, match="u8s8, s8s8"):
+    with pytest.raises(ValueError, match="u8s8, s8s8, u8s7"):
         quantise.quantise(classifier(), IMAGES, "int4")
