@@ -31,7 +31,9 @@ class Params(Block):
 
 
 class Int8(Block):
-    activations: list[Literal["u8s8", "s8s8"]] = Field(description="u8s8 suits x86, s8s8 ARM")
+    activations: list[Literal["u8s8", "s8s8", "u8s7"]] = Field(
+        description="u8s8 suits x86, u8s7 x86 without VNNI, s8s8 ARM"
+    )
     networks: list[str] = Field(description="which of the exported networks: dense, or METHOD-SPARSITY")
 
 
@@ -56,7 +58,7 @@ class Plan(Params):
 @click.option(
     "--channels", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Remove this fraction of channels."
 )
-@click.option("--int8", type=click.Choice(["u8s8", "s8s8"]), help="Quantise, with uint8 or int8 activations.")
+@click.option("--int8", type=click.Choice(["u8s8", "s8s8", "u8s7"]), help="Quantise, with uint8 or int8 activations.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set that the network belongs to.")
 @params_option(Params)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .onnx to write; .json goes beside it.")
