@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
+from onnx import helper
 from sparse_graphs import RandomGraph, outputs_agree
 
 from fishbone.edge.sparse.graph import read_graph
 from fishbone.edge.sparse.operations import ADD, CONV, LINEAR, MEAN, fused
-from fishbone.edge.sparse.plan import UnsupportedGraphError
+from fishbone.edge.sparse.plan import UnsupportedGraphError, compile_plan
 
 pytestmark = pytest.mark.xdist_group("sparse")  # each width is compiled once
 STEPS = {
@@ -56,6 +58,40 @@ def test_200_random_graphs_are_computed_as_onnx_runtime_does_or_refused_by_node(
     assert met >= STEPS
     assert met >= {f"stride {n}" for n in (1, 2, 3)} | {f"padding {n}" for n in range(4)}
     assert met >= {f"{what} {n}" for what in ("batch", "threads") for n in range(1, 5)}
+
+
+def damage(proto, random) -> None:
+    """One node loses, gains or swaps something; mostly what comes out is no valid ONNX."""
+    node = proto.graph.node[random.integers(len(proto.graph.node))]
+    names = ["axis", "axes", "pads", "strides", "kernel_shape", "keepdims", "dilations", "group", "value"]
+    values = [[-1] * 4, [0, 0], [5], [1, 2, 3, 4], 3, -7, "x", 2.5]
+    attribute = helper.make_attribute(names[random.integers(len(names))], values[random.integers(len(values))])
+    match random.integers(5):
+        case 0:
+            del node.input[-1:]
+        case 1:
+            node.input.append(str(random.choice(["", "x", "w0", "t0", "nothing"])))
+        case 2:
+            node.op_type = str(random.choice(["Conv", "Gemm", "Relu", "Add", "ReduceMean", "Reshape", "Constant"]))
+        case 3:
+            del node.output[:]
+        case _:
+            kept = [entry for entry in node.attribute if entry.name != attribute.name]
+            del node.attribute[:]
+            node.attribute.extend([*kept, attribute])
+
+
+def test_a_damaged_graph_is_refused_or_compiled_and_nothing_else():
+    outcomes = Counter()
+    for seed in range(600):
+        proto = RandomGraph(seed).made
+        damage(proto, np.random.default_rng(seed))
+        try:
+            compile_plan(proto)
+            outcomes["compiled"] += 1
+        except UnsupportedGraphError:
+            outcomes["refused"] += 1
+    assert min(outcomes["compiled"], outcomes["refused"]) > 10
 
 
 @pytest.mark.slow

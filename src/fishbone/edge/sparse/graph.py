@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto
 from onnx.onnx_cpp2py_export.checker import CheckerContext
 
 from fishbone.edge.facts import tensors
@@ -34,25 +34,21 @@ def read_graph(proto: ModelProto) -> Graph:
     Raises:
         UnsupportedGraphError: the sparse runtime cannot run it.
     """
-    checks = _check(proto)
+    _check(proto)
     stored = tensors(proto)
     source, batch = _source(proto, stored)
     values, operations = {source.place: source}, []
     for node in proto.graph.node:
-        standard = node.domain in ("", "ai.onnx")
-        if standard and node.op_type == "Constant":
+        if node.op_type == "Constant":
             continue
         try:
-            if not standard or node.op_type not in READERS:
-                raise UnsupportedGraphError(f"is none of {', '.join(READERS)}")
-            onnx.checker.check_node(node, checks)
             if node.output[0] in values or node.output[0] in stored:
                 raise UnsupportedGraphError(f"makes {node.output[0]}, which is there already")
             value, operation = READERS[node.op_type](Node(node, stored, values, batch))
             if max(value.shape) > MOST_SIDE or math.prod(value.shape) > MOST_PIXELS:
                 raise UnsupportedGraphError(f"makes a tensor that is too large: {value.shape}")
-        except (UnsupportedGraphError, onnx.checker.ValidationError) as error:
-            raise UnsupportedGraphError(f"{node.op_type} {node.name or node.output[0]} {error}") from None
+        except UnsupportedGraphError as error:
+            raise UnsupportedGraphError(f"{_name(node)} {error}") from None
         values[node.output[0]] = value
         operations += [operation] if operation else []
     output = proto.graph.output[0].name
@@ -62,8 +58,8 @@ def read_graph(proto: ModelProto) -> Graph:
     return Graph(source, operations, values[output].place)
 
 
-def _check(proto: ModelProto) -> CheckerContext:
-    """What the nodes are then checked against: as many inputs and attributes of such kinds as their operator has."""
+def _check(proto: ModelProto) -> None:
+    """One output, and known operators with as many inputs and attributes of such kinds as ONNX gives them."""
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < OLDEST_OPSET:
         raise UnsupportedGraphError(f"operator set {opset} is older than {OLDEST_OPSET}")
@@ -72,7 +68,17 @@ def _check(proto: ModelProto) -> CheckerContext:
         raise UnsupportedGraphError(f"the graph needs one output and has {names}")
     checks = CheckerContext()
     checks.ir_version, checks.opset_imports = proto.ir_version, {"": opset}
-    return checks
+    for node in proto.graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in (*READERS, "Constant"):
+            raise UnsupportedGraphError(f"{_name(node)} is none of {', '.join(READERS)}")
+        try:
+            onnx.checker.check_node(node, checks)
+        except onnx.checker.ValidationError as error:
+            raise UnsupportedGraphError(f"{_name(node)} is no valid ONNX: {error}") from None
+
+
+def _name(node: NodeProto) -> str:
+    return f"{node.op_type} {node.name or ', '.join(node.output)}"
 
 
 def _source(proto: ModelProto, stored: dict[str, np.ndarray]) -> tuple[Value, int | None]:
