@@ -8,6 +8,7 @@ from small_onnx import SIDE, classifier
 from fishbone.edge import gates, quantise
 from fishbone.edge.facts import facts, kernels
 from fishbone.edge.quantise import int8_cost
+from fishbone.stages import export
 
 IMAGES = np.random.default_rng(0).standard_normal((64, 1, SIDE, SIDE)).astype(np.float32)
 
@@ -75,6 +76,11 @@ def test_mcnemar_is_the_exact_two_sided_binomial_test(monkeypatch):
     assert (same.p, same.sqnr_db) == (1.0, None)
 
 
+def test_export_offers_every_kind():
+    option = next(option for option in export.command.params if option.name == "int8")
+    assert tuple(option.type.choices) == quantise.ACTIVATIONS
+
+
 def test_unknown_activations_are_refused():
-    with pytest.raises(ValueError, match="u8s8, s8s8"):
+    with pytest.raises(ValueError, match="u8s8, s8s8, u8s7"):
         quantise.quantise(classifier(), IMAGES, "int4")

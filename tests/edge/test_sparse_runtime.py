@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from small_onnx import SIDE, save_images
+from sparse_graphs import Graph, outputs_agree
 
 from fishbone.data.dataset import load_dataset
-from fishbone.edge.agent import SparseSession, build_sparse
+from fishbone.edge.agent import SparseSession, build_sparse, environment
 from fishbone.edge.devices import run_local
 from fishbone.edge.job import write_job
 from fishbone.edge.protocol import Protocol
@@ -20,6 +19,7 @@ from fishbone.edge.results import FileFacts
 from fishbone.edge.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
 from fishbone.edge.summary import summarise
 
+pytestmark = pytest.mark.xdist_group("sparse")  # each width is compiled once
 QUICK = Protocol(
     threads=1, seconds=0.08, sittings=8, block_ms=1.0, warmup_seconds=0.0, cold_runs=1, images=20, budget_seconds=60.0
 )
@@ -27,49 +27,6 @@ FACTS = FileFacts(
     sha256="", weights_sha256="", graph_sha256="", bytes=1, zstd_bytes=1, opset=18, parameters=1, weights=1, nonzero=1,
     macs=1000, sparse_macs=100, quantised=False,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    found = tmp_path_factory.mktemp("sparse") / "runtime.so"
-    build_sparse(RUNTIME, found)
-    return found
-
-
-class Graph:
-    """An ONNX graph, built node by node."""
-
-    def __init__(self, shape, seed=0):
-        self.random = np.random.default_rng(seed)
-        self.shape, self.nodes, self.stored = shape, [], []
-
-    def node(self, kind, *inputs, **attributes) -> str:
-        out = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=f"n{len(self.nodes)}", **attributes))
-        return out
-
-    def store(self, array) -> str:
-        name = f"w{len(self.stored)}"
-        self.stored.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=np.float32), name))
-        return name
-
-    def conv(self, source, inputs, channels, kernel=3, stride=1, padding=1, density=0.2, **attributes) -> str:
-        weight = self.random.standard_normal((channels, inputs, kernel, kernel))
-        weight *= self.random.random(weight.shape) < density
-        stored = self.store(weight), self.store(self.random.standard_normal(channels))
-        return self.node(
-            "Conv", source, *stored, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[padding] * 4, **attributes
-        )
-
-    def save(self, path, out):
-        ends = [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *self.shape]),
-            helper.make_tensor_value_info(out, TensorProto.FLOAT, None),
-        ]
-        graph = helper.make_graph(self.nodes, "g", ends[:1], ends[1:], self.stored)
-        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-        onnx.save(onnx.shape_inference.infer_shapes(proto), path)
-        return path
 
 
 def resnet(shape=(3, 11, 9), width=5, density=0.2) -> tuple[Graph, str]:
@@ -87,24 +44,11 @@ def resnet(shape=(3, 11, 9), width=5, density=0.2) -> tuple[Graph, str]:
     return g, g.node("Gemm", x, g.store(matrix), g.store(g.random.standard_normal(7)), transB=1)
 
 
-def outputs_agree(file, library, batch=1, threads=1) -> None:
-    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    plan = file.with_suffix(".plan")
-    plan.write_bytes(compile_plan(onnx.load(file)))
-    network = SparseSession(library, plan, batch, threads)
-    for seed in (0, 1):  # a second run must find no trace of the first
-        images = np.random.default_rng(seed).standard_normal(network.shape).astype(np.float32)
-        expected = session.run(None, {"x": images})[0].reshape(batch, -1)
-        np.testing.assert_allclose(
-            network.run(None, {"x": images})[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max()
-        )
-
-
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_resnet_computes_what_onnx_runtime_computes(tmp_path, library, batch, threads):
+def test_a_resnet_computes_what_onnx_runtime_computes(tmp_path, width, batch, threads):
     graph, out = resnet()
-    outputs_agree(graph.save(tmp_path / "net.onnx", out), library, batch, threads)
+    outputs_agree(graph.proto(out), width, tmp_path / "net.plan", batch, threads)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,56 +59,123 @@ def test_a_resnet_computes_what_onnx_runtime_computes(tmp_path, library, batch, 
     relu=st.booleans(),
 )  # fmt: skip
 def test_any_two_convolutions(
-    tmp_path, library, sides, channels, kernels, stride, padding, batch, threads, density, relu
+    tmp_path, width, sides, channels, kernels, stride, padding, batch, threads, density, relu
 ):
     graph = Graph((channels[0], *sides))
     padding = min(padding, kernels[0] - 1)
     x = graph.conv("x", *channels, kernel=kernels[0], stride=stride, padding=padding, density=density)
     x = graph.node("Relu", x) if relu else x
     same = graph.conv(x, channels[1], channels[1], kernel=kernels[1], padding=kernels[1] // 2, density=density)
-    outputs_agree(graph.save(tmp_path / "net.onnx", graph.node("Add", same, x)), library, batch, threads)
+    outputs_agree(graph.proto(graph.node("Add", same, x)), width, tmp_path / "net.plan", batch, threads)
 
 
-def test_a_tensor_that_two_additions_read_is_kept(tmp_path, library):
+def test_a_tensor_that_two_additions_read_is_kept(tmp_path, width):
     g = Graph((4, 6, 6))
     first = g.conv("x", 4, 4)
     second = g.node("Add", g.conv(first, 4, 4), first)
     third = g.node("Add", g.conv(second, 4, 4), first)
     out = g.node("Relu", g.node("Add", third, second))
-    outputs_agree(g.save(tmp_path / "net.onnx", out), library)
+    outputs_agree(g.proto(out), width, tmp_path / "net.plan")
 
 
-def test_zero_weights_are_not_stored_and_tensors_share_memory(tmp_path):
+def test_zero_weights_are_not_stored_and_tensors_share_memory():
     graph, out = resnet(density=0.0)
-    plan = compile_plan(onnx.load(graph.save(tmp_path / "net.onnx", out)))
+    plan = compile_plan(graph.proto(out))
     assert len(plan) < 4 * (3 * 5 * 9 * 2 + 5 * 10 * 2 + 7 * 10 * 2) + 1500  # the dense layers and little else
     tensor_count, operation_count = np.frombuffer(plan[12:20], "<i4")
     assert operation_count == 10  # 8 convolutions with what follows them, mean, linear
     assert tensor_count == 1 + operation_count - 2  # input and one a step; the second block lies where the first lay
 
 
+def test_relu_after_a_mean_is_applied(tmp_path, width):
+    """A mean below zero comes out as zero: ``Conv → GlobalAveragePool → Relu → Gemm``."""
+    g = Graph((1, 28, 28))
+    mean = g.node("GlobalAveragePool", g.node("Conv", "x", g.store([[[[1.0]]], [[[-1.0]]]])))
+    vector = g.node("Flatten", g.node("Relu", mean))
+    outputs_agree(g.proto(g.node("Gemm", vector, g.store(np.ones((2, 10))))), width, tmp_path / "net.plan")
+
+
+def test_a_mean_over_two_axes_of_which_one_is_channels_is_refused():
+    g = Graph((4, 1, 4))
+    with pytest.raises(UnsupportedGraphError, match=r"ReduceMean n0 .*other dimensions"):
+        compile_plan(g.proto(g.node("ReduceMean", "x", g.store([1, 2], np.int64), keepdims=0)))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (3,), (1, 3)])
+def test_a_bias_of_any_shape_that_fits_each_image_is_added(tmp_path, library, shape):
+    g = Graph((4,))
+    out = g.node("Gemm", "x", g.store(g.random.standard_normal((4, 3))), g.store(np.full(shape, 0.7)))
+    outputs_agree(g.proto(out), library, tmp_path / "net.plan", batch=2)
+
+
+def test_an_empty_name_is_no_bias(tmp_path, library):
+    g = Graph((2, 4, 4))
+    x = g.node("Conv", "x", g.store(g.random.standard_normal((3, 2, 1, 1))), "")
+    outputs_agree(g.proto(x), library, tmp_path / "net.plan")
+
+
+def test_shapes_that_a_file_declares_are_not_believed(tmp_path, library):
+    graph, out = resnet()
+    proto = graph.proto(out)
+    proto.graph.value_info.append(helper.make_tensor_value_info("t0", TensorProto.FLOAT, ["batch", 5, 2, 2]))
+    outputs_agree(proto, library, tmp_path / "net.plan")
+
+
+def test_operators_of_other_domains_are_refused():
+    g = Graph((2, 4, 4))
+    out = g.node("Conv", "x", g.store(np.ones((2, 4, 1, 1))), domain="com.ms.internal.nhwc")
+    with pytest.raises(UnsupportedGraphError, match="Conv n0 is none of"):
+        compile_plan(g.proto(out))
+
+
+def test_a_graph_of_several_inputs_or_outputs_or_other_types_is_refused():
+    graph, out = resnet()
+    several = graph.proto(out, "t0")
+    with pytest.raises(UnsupportedGraphError, match=rf"one output and has {out}, t0"):
+        compile_plan(several)
+    proto = graph.proto(out)
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    with pytest.raises(UnsupportedGraphError, match="input x is no batch of float32"):
+        compile_plan(proto)
+    proto = graph.proto(out)
+    proto.graph.input.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1]))
+    with pytest.raises(UnsupportedGraphError, match="one input and has x, y"):
+        compile_plan(proto)
+
+
+def test_the_width_of_this_processor_is_chosen(library, small_plan, tmp_path):
+    flags = environment()["cpu_flags"]
+    (tmp_path / "net.plan").write_bytes(small_plan)
+    widest = 16 if "avx512f" in flags else 8 if "avx2" in flags else 4
+    assert SparseSession(library, tmp_path / "net.plan").lanes == widest
+
+
 REFUSED = {
-    "MaxPool": lambda g: g.node("MaxPool", "x", kernel_shape=[2, 2]),
+    "is none of": lambda g: g.node("MaxPool", "x", kernel_shape=[2, 2]),
     "grouped": lambda g: g.conv("x", 1, 4, group=4),
     "square": lambda g: g.node("Conv", "x", g.store(np.ones((2, 4, 3, 1))), kernel_shape=[3, 1]),
     "unusual": lambda g: g.conv("x", 4, 4, kernel=1, padding=1),
-    "one shape": lambda g: g.node("Add", "x", g.store(np.ones((1, 4, 1, 1)))),
+    "not computed": lambda g: g.node("Add", "x", g.store(np.ones((1, 4, 1, 1)))),
+    "bias": lambda g: g.node("Conv", "x", g.store(np.ones((2, 4, 1, 1))), g.store(np.ones((1, 2)))),
+    "finite": lambda g: g.node("Conv", "x", g.store(np.full((2, 4, 1, 1), np.nan))),
+    "64": lambda g: g.conv("x", 4, 1, kernel=70, padding=69),
+    "batch": lambda g: g.node("Reshape", g.node("GlobalAveragePool", "x"), g.store([1, 4], np.int64)),
     "mean": lambda g: g.node("ReduceMean", "x", keepdims=1),
 }
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_other_graphs_are_refused_by_the_node(tmp_path, why):
+def test_other_graphs_are_refused_by_the_node(why):
     graph = Graph((4, 8, 8))
     out = REFUSED[why](graph)
-    with pytest.raises(UnsupportedGraphError, match=rf"(?s)n0.*{why}|{why}.*n0"):
-        compile_plan(onnx.load(graph.save(tmp_path / "net.onnx", out)))
+    with pytest.raises(UnsupportedGraphError, match=rf"n[01] .*{why}"):
+        compile_plan(graph.proto(out))
 
 
 @pytest.fixture(scope="module")
-def small_plan(tmp_path_factory):
+def small_plan():
     graph, out = resnet(shape=(1, 6, 6), width=2)
-    return compile_plan(onnx.load(graph.save(tmp_path_factory.mktemp("plan") / "net.onnx", out)))
+    return compile_plan(graph.proto(out))
 
 
 def test_a_plan_that_is_cut_short_or_goes_on_is_refused(tmp_path, library, small_plan):

@@ -1,8 +1,9 @@
 """An exported network in int8: QDQ nodes around every convolution and linear layer, and what that costs in accuracy.
 
 Weights are symmetric int8 per output channel, so zeros stay zeros. Activations are uint8 (``u8s8``: the fast path of
-x86) or int8 (``s8s8``: that of ARM; ONNX Runtime leaves much of such a network in float on x86). Which one a device
-runs well is for the device to tell, so both can be exported.
+x86) or int8 (``s8s8``: that of ARM; ONNX Runtime leaves much of such a network in float on x86). ``u8s7`` is u8s8 with
+weights of 7 bits, for x86 without VNNI, where u8s8 saturates (see fishbone.edge.processor). Which one a device runs
+well is for the device to tell, so all can be exported.
 """
 
 import logging
@@ -19,7 +20,7 @@ from onnx import ModelProto
 
 from fishbone.edge.export import INPUT
 
-ACTIVATIONS = ("u8s8", "s8s8")
+ACTIVATIONS = ("u8s8", "s8s8", "u8s7")
 CALIBRATION_BATCH = 32
 
 
@@ -50,14 +51,14 @@ def quantise(proto: ModelProto, images: np.ndarray, activations: str) -> ModelPr
 
     if activations not in ACTIVATIONS:
         raise ValueError(f"activations {activations!r}: give one of {', '.join(ACTIVATIONS)}")
-    kind = {"u8s8": quantization.QuantType.QUInt8, "s8s8": quantization.QuantType.QInt8}[activations]
+    kind = quantization.QuantType.QInt8 if activations == "s8s8" else quantization.QuantType.QUInt8
     with tempfile.TemporaryDirectory() as folder, _quiet():
         given, ready, out = (Path(folder) / f"{name}.onnx" for name in ("given", "ready", "out"))
         onnx.save(proto, given)
         quant_pre_process(str(given), str(ready))
         quantization.quantize_static(
             str(ready), str(out), _Batches(images), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
-            activation_type=kind, weight_type=quantization.QuantType.QInt8,
+            activation_type=kind, weight_type=quantization.QuantType.QInt8, reduce_range=activations == "u8s7",
         )  # fmt: skip
         made = onnx.load(out)
     made.producer_name, made.producer_version = proto.producer_name, proto.producer_version

@@ -16,8 +16,7 @@ import click
 from fishbone.files import replacing
 from fishbone.provenance import ledger
 from fishbone.provenance.dag import Job, Planned, planned
-from fishbone.provenance.lock import Recorded, md5, recorded
-from fishbone.provenance.lock import QUICK
+from fishbone.provenance.lock import QUICK, Recorded, md5, recorded
 from fishbone.provenance.params import load_study
 
 MOMENT = 2.0
@@ -163,7 +162,9 @@ def adopt(study: str, root: Path = Path(), every: bool = False) -> Adopted:
         with planned(study, root) as plan:
             verdicts = judge(plan.jobs, stages, known, root, every)
             changed += [out for verdict in verdicts for out in verdict.changed]
-            wanted = {out: value for verdict in verdicts for out, value in verdict.wanted.items() if out not in restored}
+            wanted = {
+                out: value for verdict in verdicts for out, value in verdict.wanted.items() if out not in restored
+            }
             found = restore(wanted, known, root) if wanted else []
             restored |= set(found)
             if not found:  # else Snakemake has to look at the files again
@@ -233,7 +234,9 @@ def copied(source: Path, target: Path, value: str) -> bool:
 
 @click.command(epilog="Example: git pull && fishbone pull && fishbone adopt")
 @click.option("--study", default=QUICK, show_default=True)
-@click.option("--verify", is_flag=True, help="Compare the content of every output, not only of those that look changed.")
+@click.option(
+    "--verify", is_flag=True, help="Compare the content of every output, not only of those that look changed."
+)
 def command(study: str, verify: bool) -> None:
     """Find out which results hold, and tell Snakemake."""
     load_study(study)

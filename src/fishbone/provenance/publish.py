@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from fishbone.errors import InputError
-from fishbone.provenance.lock import locked, of_study
-from fishbone.provenance.lock import QUICK
+from fishbone.provenance.lock import QUICK, locked, of_study
 from fishbone.provenance.params import load_study
 
 REMOTE = "recorded"

@@ -101,7 +101,7 @@ def label(name: str) -> str:
         return f"HoVeFL {mix[1]} H + {mix[2]} V"
     if sparse := re.fullmatch(r"(.+):sparse", name):
         return f"{label(sparse[1])}, sparse runtime"
-    if int8 := re.fullmatch(r"(.+)-([us]8)(s8)", name):
+    if int8 := re.fullmatch(r"(.+)-([us]8)(s[78])", name):
         return f"{label(int8[1])}, int8 {int8[2].upper()}{int8[3].upper()}"
     if variant := re.fullmatch(r"(.+)-(0?\.\d+)", name):
         return f"{label(variant[1])} {100 * float(variant[2]):g} %"
@@ -116,4 +116,4 @@ def order(name: str) -> tuple:
 
 def method_of(variant: str) -> str:
     """``fls-0.95``, ``fls-0.95-u8s8`` and ``fls-0.95:sparse`` → fls; other names are their own method."""
-    return re.sub(r"-0?\.\d+$", "", re.sub(r":sparse$|-[us]8s8$", "", variant))
+    return re.sub(r"-0?\.\d+$", "", re.sub(r":sparse$|-[us]8s[78]$", "", variant))

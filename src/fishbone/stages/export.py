@@ -35,7 +35,7 @@ class Params(Block):
 
 
 class Int8(Block):
-    activations: Distinct[Activations] = Field(description="u8s8 suits x86, s8s8 ARM")
+    activations: Distinct[Activations] = Field(description="u8s8 suits x86, u8s7 x86 without VNNI, s8s8 ARM")
     networks: Distinct[Name] = Field(description="which of the exported networks: dense, or METHOD-SPARSITY")
 
 
@@ -88,7 +88,8 @@ def command(
     params: Params,
     out: Path,
 ) -> None:
-    """Export a network to ONNX, or each VARIANT: dense, channels-FRACTION or METHOD-SPARSITY, also with -u8s8 or -s8s8.
+    """Export a network to ONNX, or each VARIANT: dense, channels-FRACTION or METHOD-SPARSITY, also with -u8s8,
+    -s8s8 or -u8s7.
 
     Nothing is written unless the file computes what PyTorch computes, keeps every pruned zero, has batch norm folded
     in, and holds no path of this machine. Of an int8 file the change in accuracy on the test split is told instead.
@@ -121,8 +122,20 @@ def _check_name(out: Path) -> None:
 
 
 def _print(out: Path, exported) -> None:
+    import onnx
+
+    from fishbone.edge.processor import int8_note
+
     facts, zeros = exported.facts, exported.provenance["sparsity"]
     if cost := exported.int8:
         change = f"{cost.accuracy_before:.4f} to {cost.accuracy:.4f} (McNemar p = {cost.p:.2g})"
         click.echo(f"{out}: int8, test accuracy {change} on {cost.images} images")
+        if note := int8_note(onnx.load_model_from_string(exported.content), **_processor()):
+            click.echo(f"{out}: {note}")
     click.echo(f"{out}: {facts.bytes} bytes, {facts.zstd_bytes} compressed, {zeros:.1%} of the weights are zero")
+
+
+def _processor() -> dict:
+    from fishbone.edge.agent import environment
+
+    return {key: value for key, value in environment().items() if key in ("machine", "cpu_flags")}

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from fishbone.errors import InputError
 
-Activations = Literal["u8s8", "s8s8"]
+Activations = Literal["u8s8", "s8s8", "u8s7"]
 ACTIVATIONS = get_args(Activations)
 
 
@@ -30,7 +30,7 @@ class Variant:
 
 
 def named(name: str, dense: Path, networks: Mapping[str, Path], folder: Path) -> Variant:
-    """``dense``, ``channels-FRACTION`` or ``METHOD-SPARSITY``, each also with ``-u8s8`` or ``-s8s8`` at its end.
+    """``dense``, ``channels-FRACTION`` or ``METHOD-SPARSITY``, each also with ``-`` and one of `ACTIVATIONS`.
 
     Args:
         dense: weights of the network that nothing was taken from.
@@ -51,7 +51,7 @@ def named(name: str, dense: Path, networks: Mapping[str, Path], folder: Path) ->
         source = Source(networks[kind], sparsity=fraction)
     else:
         known = ", ".join(["dense", "channels-FRACTION", *(f"{method}-SPARSITY" for method in networks)])
-        remedy = f"Give {known}, also with -u8s8 or -s8s8; --networks makes a method known."
+        remedy = f"Give {known}, also with -u8s8, -s8s8 or -u8s7; --networks makes a method known."
         raise InputError("no such network", field="VARIANT", value=name, remedy=remedy)
     return Variant(source, int8, folder / f"{name}.onnx")
 

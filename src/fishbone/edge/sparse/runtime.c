@@ -101,7 +101,7 @@ int fb_lanes(void) { return LANES; }
         for (int j = 0; j < NV; j++) {                                                                               \
             for (int c = 1; c < CHAINS; c++) sum[0][j] += sum[c][j];                                                 \
             if (residual) sum[0][j] += *(const run *)(residual + j * LANES);                                         \
-            if (relu) sum[0][j] = (vec)((mask)sum[0][j] & (sum[0][j] > (vec){0}));                                   \
+            if (relu) sum[0][j] = (vec)((mask)sum[0][j] & ~(sum[0][j] < (vec){0})); /* NaN stays */                  \
             *(run *)(out + j * LANES) = sum[0][j];                                                                   \
         }                                                                                                            \
     }
@@ -217,12 +217,13 @@ static void mean(const Net *net, const Op *op, int thread) {
     const Tensor *in = net->tensor + op->in, *out = net->tensor + op->out;
     for (int c = op->first[thread]; c < op->first[thread + 1]; c++)
         for (int image = 0; image < net->batch; image++) {
-            float sum = 0;
+            double sum = 0; /* of many pixels: in floats the error grows with their number */
             for (int y = 0; y < in->height; y++) {
                 const float *row = pixel(in, c, image, y, 0);
                 for (int x = 0; x < in->width; x++) sum += row[x];
             }
-            *pixel(out, c, image, 0, 0) = sum / (in->height * in->width);
+            const float found = sum / ((double)in->height * in->width);
+            *pixel(out, c, image, 0, 0) = op->relu && found < 0 ? 0 : found;
         }
 }
 

@@ -1,0 +1,40 @@
+"""Where a network in int8 is not what it is elsewhere: x86 processors without VNNI.
+
+There ONNX Runtime multiplies with VPMADDUBSW, which adds two products of an 8-bit activation and an 8-bit weight in 16
+bits. 255 · 127 · 2 does not fit and saturates, 255 · 64 · 2 does: weights of 7 bits are safe. It does so for u8s8 and
+s8s8 alike. VNNI adds in 32 bits, as ARM does. Source: ONNX Runtime's documentation, "Quantize ONNX Models".
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+from onnx import ModelProto, TensorProto, numpy_helper
+
+X86 = ("x86_64", "amd64", "x86", "i386", "i686")
+VNNI = ("avx512_vnni", "avx_vnni")
+SAFE_WEIGHT = 64
+SATURATES = (
+    "this processor has no VNNI, so sums of 8-bit products may saturate and accuracy be lower than on others; "
+    "export with --int8 u8s7, whose weights of 7 bits cannot"
+)
+
+
+def lacks_vnni(machine: str, cpu_flags: Collection[str]) -> bool:
+    """``machine`` and ``cpu_flags`` as the agent's environment tells them; False where it could read no flags."""
+    return machine.lower() in X86 and bool(cpu_flags) and not any(flag in cpu_flags for flag in VNNI)
+
+
+def may_saturate(proto: ModelProto) -> bool:
+    """Whether a file computes in 8 bits with weights too large for two products in 16 bits."""
+    if not any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in proto.graph.node):
+        return False
+    return any(
+        np.abs(numpy_helper.to_array(tensor).astype(int)).max(initial=0) > SAFE_WEIGHT
+        for tensor in proto.graph.initializer
+        if tensor.data_type == TensorProto.INT8 and len(tensor.dims) >= 2
+    )
+
+
+def int8_note(proto: ModelProto, machine: str, cpu_flags: Collection[str]) -> str | None:
+    """What a person should know of this file's numbers on that processor."""
+    return SATURATES if lacks_vnni(machine, cpu_flags) and may_saturate(proto) else None
