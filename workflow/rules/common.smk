@@ -27,6 +27,12 @@ def beside(stage, *names):
     return [run.replace("metrics.json", name) for run in runs for name in names]
 
 
+def sidecars(stage, name):
+    """Descriptions of the networks of the first seed: the others' are the same but for their hashes."""
+    first = f"/seed{min(config[stage]['seeds'])}/"
+    return [file for file in beside(stage, name) if first in file]
+
+
 def study_facts():
     """The study's parameters for the report's page, without the place of raw files on this machine."""
     study = load_study(STUDY)

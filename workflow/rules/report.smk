@@ -21,10 +21,16 @@ rule report:
             if stage != "report"
             for path in summaries(stage)
         ],
-        train=beside("train", "history.csv", "model.json"),
-        prune=beside("prune", "history.csv", "cost.json", "networks.json"),
-        federate=beside("federate", "history.csv", "model.json"),
-        gan=beside("gan", "history.csv", "generator.json", "samples.png"),
+        train=beside("train", "history.csv"),
+        prune=beside("prune", "history.csv", "cost.json"),
+        federate=beside("federate", "history.csv"),
+        gan=beside("gan", "history.csv", "samples.png"),
+        sidecars=[
+            *sidecars("train", "model.json"),
+            *sidecars("prune", "networks.json"),
+            *sidecars("federate", "model.json"),
+            *sidecars("gan", "generator.json"),
+        ],
     output:
         page="results/{study}/report/page.html",
         claims="results/{study}/report/claims.json",

@@ -48,8 +48,9 @@ class Job:
 
 def _block(params) -> dict:
     """A job's parameters; of the whole study, which the report names, a digest."""
-    whole = {"study": hashlib.sha256(params.study.encode()).hexdigest()[:16]} if "study" in params.keys() else {}
-    return json.loads(params.block) | whole
+    whole = params.get("study")
+    digest = {} if whole is None else {"study": hashlib.sha256(whole.encode()).hexdigest()[:16]}
+    return json.loads(params.block) | digest
 
 
 class Planned:

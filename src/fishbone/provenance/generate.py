@@ -14,6 +14,18 @@ from fishbone.files import write_text
 from fishbone.provenance.dag import Job, jobs
 from fishbone.provenance.lock import DUMPER, QUICK, folder, studies
 
+
+class _Flow(dict):
+    """A mapping that is written on one line."""
+
+
+class _Dumper(DUMPER):
+    """Writes `_Flow`."""
+
+
+_Dumper.add_representer(
+    _Flow, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value, flow_style=True)
+)
 HEADER = "# Generated from the Snakefile by `fishbone generate`; do not edit.\n"
 
 
@@ -32,16 +44,16 @@ def _stage(study: str, rule: str, members: list[Job]) -> dict:
     metrics = [out for out in outs if out.endswith("metrics.json")]
     histories = [out for out in outs if out.endswith("history.csv")]
     kinds = {
+        "deps": sorted({path for job in members for path in job.inputs}),
         "outs": [out for out in outs if out not in {*metrics, *histories}],
         "metrics": metrics,
-        "plots": [{out: {"x": "step"}} for out in histories],
+        "plots": [_Flow({out: {"x": "step"}}) for out in histories],
     }
     place = folder(study)
     return {
         "cmd": f"snakemake --config study={study} stage={rule} --allowed-rules all {rule}",
         **({} if place == Path() else {"wdir": "../.."}),
-        "deps": sorted({path for job in members for path in job.inputs}),
-        "params": [{(place / "resolved.yaml").as_posix(): [rule]}],
+        "params": [_Flow({(place / "resolved.yaml").as_posix(): [rule]})],
         **{kind: listed for kind, listed in kinds.items() if listed},
     }
 
@@ -61,7 +73,7 @@ def _joined(one, other):
 
 
 def _text(content: dict) -> str:
-    return HEADER + yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=10**6)
+    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=10**6)
 
 
 def outdated(study: str, members: list[Job], root: Path = Path()) -> dict[Path, str]:
