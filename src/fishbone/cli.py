@@ -27,6 +27,7 @@ VERBS = {
     "generate": ("fishbone.provenance.generate", "Write dvc.yaml from the Snakefile."),
     "adopt": ("fishbone.provenance.adopt", "Tell Snakemake which restored results still hold."),
     "record": ("fishbone.provenance.record", "Write the hashes of finished results to dvc.lock."),
+    "pull": ("fishbone.provenance.pull", "Bring one study's recorded results."),
     "publish": ("fishbone.provenance.publish", "Copy small recorded results to recorded/, which git keeps."),
     "track": ("fishbone.provenance.track", "Log a study's metrics to MLflow."),
 }

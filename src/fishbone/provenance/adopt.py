@@ -165,7 +165,8 @@ def adopt(study: str, root: Path = Path(), every: bool = False) -> Adopted:
             wanted = {
                 out: value for verdict in verdicts for out, value in verdict.wanted.items() if out not in restored
             }
-            found = restore(wanted, known, root) if wanted else []
+            missing = {out: value for out, value in wanted.items() if out not in restored}
+            found = restore(missing, known, root) if missing else []
             restored |= set(found)
             if not found:  # else Snakemake has to look at the files again
                 lost = wanted.keys() - restored

@@ -1,8 +1,8 @@
-"""A study's small results into ``recorded/``, a DVC remote that git keeps.
+"""A study's small results into ``recorded/``, which git keeps.
 
-That is metrics, tables, figures and trained networks under a megabyte: no pruned networks and no images. ``dvc push``
-reads ``dvc.yaml`` and ``dvc.lock`` again for every path that it is given, eight minutes for three hundred of them; here
-DVC gets their hashes in one go. Objects that no stage of ``dvc.lock`` names any more are removed.
+Metrics, histories, claims, tables and the report's page lie there as plain files under their own names, so that git
+shows what changed; trained networks as DVC objects, for ``recorded/`` is a DVC remote as well. Pruned networks and
+images are too large. What no record names any more is removed.
 """
 
 from pathlib import Path, PurePosixPath
@@ -10,65 +10,75 @@ from pathlib import Path, PurePosixPath
 import click
 
 from fishbone.errors import InputError
-from fishbone.provenance.lock import QUICK, locked, of_study
+from fishbone.provenance.adopt import copied
+from fishbone.provenance.lock import QUICK, folder, outputs, studies
 from fishbone.provenance.params import load_study
 
 REMOTE = "recorded"
 LIMIT = 1_000_000
 """Bytes; git is no place for larger files."""
-TEXT = {".json", ".csv", ".svg", ".html"}
+PLAIN = {".json", ".csv", ".html"}
 
 
-def small(stages: dict[str, dict]) -> dict[str, str]:
-    """``{path: md5}`` of the outputs to publish, of stages as in ``dvc.lock``."""
-    return {
-        out["path"]: out["md5"]
-        for name, stage in stages.items()
-        for out in stage["outs"]
-        if out["size"] < LIMIT and (PurePosixPath(out["path"]).suffix in TEXT or name.endswith("-train"))
-    }
+def published(path: str, root: Path = Path()) -> Path:
+    """Where an output lies in ``recorded/`` as a plain file."""
+    return root / REMOTE / PurePosixPath(path).relative_to("results")
+
+
+def is_network(path: str) -> bool:
+    """Whether an output is a trained network's weights."""
+    parts = PurePosixPath(path)
+    return parts.parts[2] == "train" and parts.suffix == ".safetensors"
 
 
 def publish(study: str, root: Path = Path()) -> tuple[int, int]:
-    """Push what a study has recorded and is small; returns (objects added, objects removed).
+    """Copy what a study has recorded and is small; returns (files and objects, those removed).
 
     Raises:
-        InputError: nothing of the study is recorded, or DVC's cache has not all of it; the rest is pushed then and
-            nothing removed.
+        InputError: nothing of the study is recorded, or what is recorded is not here; nothing is removed then.
     """
-    stages = locked(root)
-    wanted = small(of_study(stages, study))
-    if not wanted:
-        raise InputError(
-            "nothing is recorded", file="dvc.lock", field=study, remedy=f"Run `make reproduce STUDY={study}` first."
-        )
+    locked = outputs(study, root)
+    if not locked:
+        file = folder(study, root) / "dvc.lock"
+        raise InputError("nothing is recorded", file=file, remedy=f"Run `make reproduce STUDY={study}` first.")
+    plain = {path: value for path, value in locked.items() if PurePosixPath(path).suffix in PLAIN}
+    plain = {path: value for path, value in plain.items() if not _is_large(root / path)}
+    for path, value in plain.items():
+        if not copied(root / path, published(path, root), value):
+            raise InputError(
+                "is not here as it is recorded", file=path, remedy=f"Run `fishbone reproduce --study {study}` first."
+            )
+    added = _push({value for path, value in locked.items() if is_network(path) and not _is_large(root / path)}, root)
+    kept = {published(path, root) for path in plain}
+    strays = [file for file in (root / REMOTE / study).rglob("*") if file.is_file() and file not in kept]
+    named = {value for name in studies(root) for value in outputs(name, root).values()}
+    strays += [file for file in _objects(root) if file.parent.name + file.name not in named]
+    for file in strays:
+        file.unlink()
+    return len(plain) + added, len(strays)
+
+
+def _is_large(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size >= LIMIT
+
+
+def _objects(root: Path) -> list[Path]:
+    return list((root / REMOTE / "files" / "md5").glob("??/*"))
+
+
+def _push(md5s: set[str], root: Path) -> int:
     # Imported late: DVC takes a second, and the other verbs do without.
     from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
 
-    with Repo(str(root)) as repo:
-        md5s = set(wanted.values())
-        hashes = {out.hash_info for out in repo.index.outs if out.hash_info.value in md5s}
-        added = repo.cloud.push(hashes, remote=REMOTE).transferred
-        folder = Path(repo.cloud.get_remote(REMOTE).odb.path)
-    objects = {path.parent.name + path.name: path for path in folder.glob("??/*")}
-    missing = sorted(path for path, md5 in wanted.items() if md5 not in objects)
-    if missing:
-        raise InputError(
-            f"{len(missing)} recorded results are not in DVC's cache",
-            file=missing[0],
-            remedy=f"Run `dvc pull` or `make reproduce STUDY={study}` first.",
-        )
-    named = {out["md5"] for stage in stages.values() for out in stage["outs"]}
-    unnamed = [path for md5, path in objects.items() if md5 not in named]
-    for path in unnamed:
-        path.unlink()
-    return len(added), len(unnamed)
+    with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
+        return len(repo.cloud.push({HashInfo("md5", value) for value in md5s}, remote=REMOTE).transferred)
 
 
 @click.command(epilog="Example: fishbone publish --study cifar10 && git add recorded")
 @click.option("--study", default=QUICK, show_default=True)
 def command(study: str) -> None:
-    """Copy a study's small recorded results to recorded/, a DVC remote that git keeps."""
+    """Copy a study's small recorded results to recorded/, which git keeps."""
     load_study(study)
-    added, removed = publish(study)
-    click.echo(f"recorded/: {added} objects added, {removed} removed that no record names; commit it")
+    written, removed = publish(study)
+    click.echo(f"recorded/: {written} files written, {removed} removed that no record names; commit it")

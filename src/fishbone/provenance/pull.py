@@ -1,0 +1,77 @@
+"""One study's recorded results: out of ``recorded/``, which git keeps, and out of DVC's remotes.
+
+``dvc pull`` asks for the results of all studies, and fails where a remote holds one of them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fishbone.errors import InputError
+from fishbone.provenance.adopt import copied, restore
+from fishbone.provenance.lock import QUICK, folder, md5, outputs
+from fishbone.provenance.params import load_study
+from fishbone.provenance.publish import REMOTE, published
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Output paths: already here, brought now, and found nowhere."""
+
+    here: list[str]
+    brought: list[str]
+    missing: list[str]
+
+
+def pull(study: str, remote: str | None = None, root: Path = Path()) -> Pulled:
+    """Bring what is recorded and not here.
+
+    Args:
+        remote: of DVC; without one ``recorded``, then the default remote if there is one.
+
+    Raises:
+        InputError: nothing of the study is recorded, or DVC knows no such remote.
+        dvc.exceptions.DvcException: a remote cannot be reached.
+    """
+    locked = outputs(study, root)
+    if not locked:
+        file = folder(study, root) / "dvc.lock"
+        raise InputError("nothing is recorded", file=file, remedy=f"Run `make reproduce STUDY={study}`.")
+    here = [path for path, value in locked.items() if (root / path).is_file() and md5(root / path) == value]
+    wanted = {path: value for path, value in locked.items() if path not in set(here)}
+    brought = [path for path, value in wanted.items() if copied(published(path, root), root / path, value)]
+    wanted = {path: value for path, value in wanted.items() if path not in set(brought)}
+    if wanted:
+        _fetch(set(wanted.values()), remote, root)
+        brought += restore(wanted, {}, root)
+    return Pulled(here, sorted(brought), sorted(wanted.keys() - set(brought)))
+
+
+def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
+    """Bring objects into DVC's cache, as far as the remotes have them."""
+    # Imported late: DVC takes a second, and the other verbs do without.
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
+        known = repo.config["remote"]
+        if remote and remote not in known:
+            remedy = f"Take one of {', '.join(known)}, or add it with `dvc remote add`."
+            raise InputError("no such remote", field="--remote", value=remote, remedy=remedy)
+        default = repo.config["core"].get("remote")
+        for name in [remote] if remote else dict.fromkeys(filter(None, (REMOTE, default))):
+            odb = repo.cloud.get_remote_odb(name)
+            repo.cloud.pull({HashInfo("md5", value) for value in odb.oids_exist(md5s)}, odb=odb)
+
+
+@click.command(epilog="Example: fishbone pull --study cifar10 && fishbone claims --study cifar10")
+@click.option("--study", default=QUICK, show_default=True)
+@click.option("--remote", help="DVC remote; without it `recorded`, which git keeps, and then the default one.")
+def command(study: str, remote: str | None) -> None:
+    """Bring one study's recorded results from recorded/ and DVC's remotes."""
+    load_study(study)
+    found = pull(study, remote)
+    click.echo(f"{len(found.brought)} results brought, {len(found.here)} were here, {len(found.missing)} are nowhere")
+    for path in found.missing[:5]:
+        click.echo(f"  nowhere: {path}{', …' if path == found.missing[4:5] else ''}")
