@@ -160,9 +160,9 @@ def test_a_changed_network_fails_parity_on_the_device(tmp_path, dataset):
         arrays = dict(vectors)
     arrays["0.outputs"] = arrays["0.outputs"] + 0.01
     np.savez(tmp_path / "vectors.npz", **arrays)
-    from fishbone.edge.facts import known_facts
+    from fishbone.edge.facts import file_facts
 
-    result = summarise("d", "local", run_local(job.file, 60), job, [known_facts(model)], None)
+    result = summarise("d", "local", run_local(job.file, 60), job, [file_facts(model)], None)
     assert result.models[0].status == "parity_fail"
     assert result.models[0].latency is not None
 

@@ -66,6 +66,8 @@ def notes(result: Result) -> Iterator[str]:
     for model in result.models:
         if model.message and model.message != result.message:
             yield f"{model.name}: {model.message}."
+        if model.facts.unknown:
+            yield f"{model.name}: weights or multiply-accumulates are not known: {model.facts.unknown}."
     if result.control:
         again = result.control
         yield (

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
-from fishbone.edge.facts import tensors
+from fishbone.edge.stored import tensors
 
 RUNTIME = Path(__file__).with_name("runtime.c")
 MAGIC, VERSION = b"FBSPARSE", 1
