@@ -8,6 +8,7 @@ import click
 from pydantic import Field
 
 from fishbone.edge.protocol import Protocol
+from fishbone.ending import ended_by_signals
 from fishbone.errors import InputError
 from fishbone.parameters import Block
 
@@ -92,7 +93,7 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
     results = []
     sparse = [place for place, known in enumerate(facts) if protocol.sparse and _half_zero(known)]
     for device, entry in devices.items():
-        with tempfile.TemporaryDirectory() as folder:
+        with ended_by_signals(), tempfile.TemporaryDirectory() as folder:
             job = write_job(models, index, dataset, protocol, Path(folder), sparse)
             outcome = entry.run(job.file, protocol.budget_seconds)
         result = summarise(device, entry.kind, outcome, job, facts, dataset and dataset.digest)
