@@ -36,7 +36,9 @@ def test_a_graph_on_bytes_gets_bytes(tmp_path):
     job_for(tmp_path, model, dataset)
     with np.load(tmp_path / "vectors.npz") as vectors:
         assert vectors["0.feed"].dtype == np.uint8
-        assert np.array_equal(vectors["0.feed"][0, 0], dataset.images[subset(dataset, "validation", VECTORS - 1, 0)[0], :, :, 0])
+        assert np.array_equal(
+            vectors["0.feed"][0, 0], dataset.images[subset(dataset, "validation", VECTORS - 1, 0)[0], :, :, 0]
+        )
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
