@@ -259,3 +259,18 @@ def test_a_kernel_that_two_nodes_read_each_in_its_own_transposition_counts_once(
     model.graph.node.append(helper.make_node("MatMul", ["f", "turned"], ["again"]))
     found = of(model)
     assert (found.weights, found.macs) == (KERNEL + DENSE, MACS + DENSE)
+
+
+@pytest.mark.parametrize("kind", ["input", "output", "initializer", "node"])
+def test_what_is_missing_in_a_graph_is_no_traceback(kind):
+    """What `classifier` holds, with one part taken away after another."""
+    parts = {"input": 6, "output": 6, "initializer": 3, "node": 6}
+    for place in range(parts[kind]):
+        model = classifier()
+        if kind in ("input", "output"):
+            del getattr(model.graph.node[place], kind)[:1]
+        else:
+            del getattr(model.graph, kind)[place]
+        found = of(model)
+        assert found.macs in (None, MACS, KERNEL * SIDE**2, DENSE), (kind, place)
+        assert (found.macs is None) == (found.unknown is not None)

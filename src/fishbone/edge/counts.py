@@ -139,7 +139,7 @@ def _fixed_batch(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> int:
     """How many inputs a run takes: the first side of input and output alike; 1 where the file leaves it free."""
     dims = _inputs(proto)[0].type.tensor_type.shape.dim if _inputs(proto) else ()
     batch = dims[0].dim_value if dims else 0
-    if batch <= 1:
+    if batch <= 1 or not proto.graph.output:
         return 1
     if (out := proto.graph.output[0].name) not in shapes:
         raise UnknownCountError(f"the shape of {out} is not known from the file alone")

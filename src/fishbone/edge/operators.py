@@ -80,6 +80,8 @@ def form_of(node: NodeProto) -> Form | None:
     if form is None and (domain or node.op_type not in PLAIN):
         raise UnknownCountError(f"{name_of(node)}: what this operator computes is not known here")
     if form:
+        if len(node.input) <= max(form.places) or not node.output:
+            raise UnknownCountError(f"{name_of(node)}: inputs or outputs are missing")
         known = defs.get_schema(form.operator).attributes
         if any(a.name in GEOMETRY and a.name not in known and a.i for a in node.attribute):
             raise UnknownCountError(f"{name_of(node)}: its layout is not the standard one")

@@ -35,7 +35,7 @@ def read_arrays(proto: ModelProto) -> tuple[dict[str, np.ndarray], dict[str, str
     opsets = {entry.domain: entry.version for entry in proto.opset_import} or {"": 1}
     for node in proto.graph.node:
         given = [name for name in node.input if name]
-        if node.op_type in FOLDED and given and all(name in found for name in given):
+        if node.op_type in FOLDED and node.output and given and all(name in found for name in given):
             made = _computed(node, {name: found[name] for name in given}, opsets)
             if made is not None:
                 found[node.output[0]], roots[node.output[0]] = made, roots[given[0]]
@@ -58,7 +58,7 @@ def _stored(graph: GraphProto | None, nodes) -> Iterator[tuple[str, TensorProto]
         yield tensor.name, tensor
     for node in nodes:
         for attribute in node.attribute if node.op_type == "Constant" else ():
-            if attribute.name == "value":
+            if attribute.name == "value" and node.output:
                 yield node.output[0], attribute.t
 
 
