@@ -46,16 +46,16 @@ def save_classifier(path, **options):
     return path
 
 
-def save_images(path, side=SIDE, count=90):
+def save_images(path, side=SIDE, count=90, classes=CLASSES):
     generator = np.random.default_rng(1)
     order = generator.permutation(count)
     save_dataset(
         path,
         images=generator.integers(256, size=(count, side, side, 1), dtype=np.uint8),
-        labels=generator.integers(CLASSES, size=count),
+        labels=generator.integers(classes, size=count),
         train=order[:30],
         validation=order[30:60],
         test=order[60:],
-        class_names=["a", "b", "c"],
+        class_names=list("abcdefghij"[:classes]),
     )
     return path
