@@ -15,7 +15,7 @@ from small_onnx import save_classifier, save_images
 from fishbone.data.dataset import load_dataset
 from fishbone.edge import agent
 from fishbone.edge.devices import run_local
-from fishbone.edge.job import write_job
+from fishbone.edge.job import subset, write_job
 from fishbone.edge.protocol import Protocol
 from fishbone.edge.summary import summarise
 from fishbone.files import write_json
@@ -95,7 +95,7 @@ def test_broken_models_get_a_status_and_the_others_are_measured(measured):
 def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
 
     outcome, job = measured
-    chosen = dataset.test[: QUICK.images]
+    chosen = subset(dataset, "test", QUICK.images, QUICK.seed)
     for index, inputs in enumerate((dataset.normalise(dataset.images[chosen]), dataset.images[chosen])):
         session = ort.InferenceSession(job.file.parent / job.models[index]["file"])
         inputs = inputs if index == 0 else inputs.transpose(0, 3, 1, 2)
@@ -107,14 +107,12 @@ def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
         assert (score.correct, score.images) == (correct, len(chosen))
 
 
-def test_a_files_own_normalisation_goes_before_the_data_sets(tmp_path, dataset):
-    own = {"fishbone.mean": "[0.0]", "fishbone.std": f"[{1 / 255}]"}
-    # not agent.open_session: it makes the whole process flush denormals, and other tests need them
-    session = ort.InferenceSession(save_classifier(tmp_path / "m.onnx", metadata=own))
-    data = {"mean": dataset.mean, "std": dataset.std}
-    assert np.allclose(agent.prepare(dataset.images, data, session), dataset.images.transpose(0, 3, 1, 2), atol=1e-3)
-    plain = ort.InferenceSession(save_classifier(tmp_path / "p.onnx"))
-    assert np.allclose(agent.prepare(dataset.images, data, plain), dataset.normalise(dataset.images), atol=1e-6)
+def test_images_are_prepared_by_the_statistics_of_the_job(dataset):
+    mean, std = dataset.mean.tolist(), dataset.std.tolist()
+    pixels = dataset.images.transpose(0, 3, 1, 2)
+    assert np.array_equal(agent.prepare(dataset.images, mean, std, np.float32), dataset.normalise(dataset.images))
+    assert np.allclose(agent.prepare(dataset.images, [0.0], [1 / 255], np.float32), pixels, atol=1e-3)
+    assert np.array_equal(agent.prepare(dataset.images, None, None, np.uint8), pixels)
 
 
 def test_every_sitting_and_round_has_every_model_and_the_control(measured):
@@ -160,9 +158,9 @@ def test_a_changed_network_fails_parity_on_the_device(tmp_path, dataset):
         arrays = dict(vectors)
     arrays["0.outputs"] = arrays["0.outputs"] + 0.01
     np.savez(tmp_path / "vectors.npz", **arrays)
-    from fishbone.edge.facts import known_facts
+    from fishbone.edge.facts import file_facts
 
-    result = summarise("d", "local", run_local(job.file, 60), job, [known_facts(model)], None)
+    result = summarise("d", "local", run_local(job.file, 60), job, [file_facts(model)], None)
     assert result.models[0].status == "parity_fail"
     assert result.models[0].latency is not None
 

@@ -5,7 +5,7 @@ from onnx import TensorProto, helper
 from small_onnx import SIDE, classifier, save_classifier, save_images
 
 from fishbone.data.dataset import load_dataset
-from fishbone.edge.job import VECTORS, unique_names, write_job
+from fishbone.edge.job import VECTORS, subset, unique_names, write_job
 from fishbone.edge.protocol import Protocol
 from fishbone.errors import InputError
 
@@ -36,7 +36,9 @@ def test_a_graph_on_bytes_gets_bytes(tmp_path):
     job_for(tmp_path, model, dataset)
     with np.load(tmp_path / "vectors.npz") as vectors:
         assert vectors["0.feed"].dtype == np.uint8
-        assert np.array_equal(vectors["0.feed"][0, 0], dataset.images[dataset.validation[0], :, :, 0])
+        assert np.array_equal(
+            vectors["0.feed"][0, 0], dataset.images[subset(dataset, "validation", VECTORS - 1, 0)[0], :, :, 0]
+        )
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
@@ -67,3 +69,25 @@ def test_a_model_that_the_host_cannot_run_is_left_to_the_device(tmp_path):
     job = job_for(tmp_path, save_classifier(tmp_path / "m.onnx", operator="Unheard"))
     with np.load(job.file.parent / "vectors.npz") as vectors:
         assert list(vectors) == []
+
+
+def test_a_subset_of_a_split_sorted_by_class_has_every_class(tmp_path):
+    file = save_images(tmp_path / "d.npz")
+    with np.load(file) as arrays:
+        sorted_by_class = dict(arrays)
+    for name in ("validation", "test"):
+        members = sorted_by_class[name]
+        sorted_by_class[name] = members[np.argsort(sorted_by_class["labels"][members], kind="stable")]
+    np.savez(file, **sorted_by_class)
+    dataset = load_dataset(file)
+    model = save_classifier(tmp_path / "m.onnx")
+    write_job([model], 0, dataset, Protocol(images=6), tmp_path)
+    with np.load(tmp_path / "images.npz") as sent:
+        assert len(sent["labels"]) == 6
+        assert set(sent["labels"]) == {0, 1, 2}
+        first = sent["images"].copy()
+    write_job([model], 0, dataset, Protocol(images=6, seed=1), tmp_path)
+    with np.load(tmp_path / "images.npz") as sent:
+        assert not np.array_equal(sent["images"], first)
+    assert set(dataset.labels[subset(dataset, "validation", 6, 0)]) == {0, 1, 2}
+    assert len(subset(dataset, "test", 10_000, 0)) == len(dataset.test)

@@ -20,7 +20,7 @@ import fishbone
 from fishbone.edge import gates
 from fishbone.edge.checked import check_masks, checked_export, kept
 from fishbone.edge.export import to_bytes, to_onnx, with_metadata
-from fishbone.edge.facts import tensors
+from fishbone.edge.stored import tensors
 from fishbone.errors import InputError
 from fishbone.nn.models import build
 

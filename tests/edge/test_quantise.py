@@ -6,8 +6,9 @@ from scipy.stats import binom
 from small_onnx import SIDE, classifier
 
 from fishbone.edge import gates, quantise
-from fishbone.edge.facts import facts, kernels
+from fishbone.edge.facts import facts
 from fishbone.edge.quantise import int8_cost
+from fishbone.edge.stored import kernels
 from fishbone.stages import export
 
 IMAGES = np.random.default_rng(0).standard_normal((64, 1, SIDE, SIDE)).astype(np.float32)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from small_onnx import save_classifier, save_images
+from small_onnx import STATED, save_classifier, save_images
 
 from fishbone.cli import cli
 from fishbone.edge import devices
@@ -31,8 +31,8 @@ def bench(*arguments):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
-    save_classifier(folder / "a.onnx")
-    save_classifier(folder / "b.onnx", seed=1)
+    save_classifier(folder / "a.onnx", metadata=STATED)
+    save_classifier(folder / "b.onnx", seed=1, metadata=STATED)
     save_classifier(folder / "odd.onnx", operator="Unheard")
     save_images(folder / "d.npz")
     (folder / "devices.yaml").write_text("here: {kind: local}\nthere: {kind: local}\n")

@@ -14,9 +14,6 @@ rule bench:
         models=expand(
             "results/{{study}}/export/{{dataset}}/{variant}.onnx", variant=VARIANTS
         ),
-        facts=expand(
-            "results/{{study}}/export/{{dataset}}/{variant}.json", variant=VARIANTS
-        ),
         devices="devices.yaml",
     output:
         result="results/{study}/bench/{dataset}/{device}.json",

@@ -22,6 +22,7 @@ import platform
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,7 @@ def main(arguments: list[str]) -> None:
         case ["--warm"]:
             document = warm(job, json.load(sys.stdin))
         case _:
+            signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # ends its children too
             say(f"process {os.getpid()}")
             document = measure(job, job_file)
     print(f"{BEGIN}\n{json.dumps(document)}\n{END}", flush=True)
@@ -175,13 +177,13 @@ def open_model(model: dict, job: dict):
     """A session of the runtime that the job names for this model."""
     if model["runtime"] == "onnxruntime":
         return open_session(model["file"], job["threads"])
-    return SparseSession(job["sparse_library"], model["file"], model["batch"], job["threads"], model["metadata"])
+    return SparseSession(job["sparse_library"], model["file"], model["batch"], job["threads"])
 
 
 class SparseSession:
     """A plan in the sparse runtime, with those methods of `onnxruntime.InferenceSession` that are used here."""
 
-    def __init__(self, library: str, plan: str, batch: int = 1, threads: int = 1, metadata: dict | None = None) -> None:
+    def __init__(self, library: str, plan: str, batch: int = 1, threads: int = 1) -> None:
         """
         Raises:
             ValueError: the plan is damaged or written for another version.
@@ -198,15 +200,12 @@ class SparseSession:
         found = (ctypes.c_int32 * 4)()
         self._library.fb_shape(self._network, found)
         self.shape, self._out = (batch, *found[:3]), (batch, found[3])
-        self.lanes, self._metadata = self._library.fb_lanes(), metadata or {}
+        self.lanes = self._library.fb_lanes()
 
     def get_inputs(self) -> list:
         return [SimpleNamespace(name="image", type="tensor(float)", shape=list(self.shape))]
 
-    def get_modelmeta(self) -> SimpleNamespace:
-        return SimpleNamespace(custom_metadata_map=self._metadata)
-
-    def run(self, _outputs: None, feed: dict) -> list[np.ndarray]:
+    def run(self, _outputs: list[str] | None, feed: dict) -> list[np.ndarray]:
         """[(batch, outputs)] of one float32 array of the input's shape."""
         (images,) = feed.values()
         if images.shape != self.shape or images.dtype != np.float32:
@@ -278,15 +277,15 @@ def one_feed(session, vectors, model: dict) -> dict:
     return {session.get_inputs()[0].name: vectors[key]}
 
 
-def run_all(session: ort.InferenceSession, inputs: np.ndarray, prepare=np.asarray) -> np.ndarray:
-    """First output for all inputs, (N, …); where the graph fixes its batch size, the last batch is filled up."""
+def run_all(session: ort.InferenceSession, inputs: np.ndarray, output: str, prepared=np.asarray) -> np.ndarray:
+    """One output for all inputs, (N, …); where the graph fixes its batch size, the last batch is filled up."""
     source = session.get_inputs()[0]
     size = source.shape[0] if isinstance(source.shape[0], int) else 64
     outputs = []
     for start in range(0, len(inputs), size):
         batch = inputs[start : start + size]
         full = np.resize(batch, (size, *batch.shape[1:])) if len(batch) < size == source.shape[0] else batch
-        outputs.append(session.run(None, {source.name: prepare(full)})[0][: len(batch)])
+        outputs.append(session.run([output], {source.name: prepared(full)})[0][: len(batch)])
     return np.concatenate(outputs)
 
 
@@ -307,16 +306,16 @@ def check_models(job: dict, records: list[dict], deadline: float) -> tuple[dict[
                 session = open_model(model, job)
                 feed = one_feed(session, vectors, model)
                 known = (vectors[f"{model['vectors']}.{name}"] for name in ("inputs", "outputs"))
-                record["parity"] = parity(session, *known)
-                record["accuracy"] = data and accuracy(session, data)
+                record["parity"] = parity(session, model["output"], *known)
+                record["accuracy"] = data and model["answer"] and accuracy(session, model, data)
                 feeds[index] = feed
     return feeds, True
 
 
-def parity(session: ort.InferenceSession, inputs: np.ndarray, reference: np.ndarray) -> dict:
+def parity(session: ort.InferenceSession, output: str, inputs: np.ndarray, reference: np.ndarray) -> dict:
     """This device's outputs against those of the host's unoptimised graph, on the same inputs."""
     reference = reference.reshape(len(inputs), -1).astype(np.float64)
-    outputs = run_all(session, inputs).reshape(reference.shape).astype(np.float64)
+    outputs = run_all(session, inputs, output).reshape(reference.shape).astype(np.float64)
     worst, scale = np.abs(outputs - reference).max(), np.abs(reference).max()
     if not np.isfinite(worst):
         raise ValueError("outputs are not finite")
@@ -328,27 +327,23 @@ def parity(session: ort.InferenceSession, inputs: np.ndarray, reference: np.ndar
     }
 
 
-def accuracy(session: ort.InferenceSession, data: dict) -> dict:
+def accuracy(session: ort.InferenceSession, model: dict, data: dict) -> dict:
     """Right answers on the job's images; a batch at a time, as 10,000 large images would not fit as floats."""
-    outputs = run_all(session, data["images"], lambda images: prepare(images, data, session))
-    if outputs.ndim != 2:
-        raise ValueError(f"no classifier: the first output has shape {outputs.shape}")
-    return {"correct": int((outputs.argmax(1) == data["labels"]).sum()), "images": len(outputs)}
-
-
-def prepare(images: np.ndarray, data: dict, session: ort.InferenceSession) -> np.ndarray:
-    """uint8 (N, H, W, C) → what the graph takes: raw bytes, or normalised by its own or the data's statistics."""
     dtype = DTYPES[session.get_inputs()[0].type]
+    how = model["mean"], model["std"], dtype
+    found = run_all(session, data["images"], model["output"], lambda images: prepare(images, *how))
+    found = found.reshape(len(found), -1)
+    answers = found.argmax(1) if model["answer"] == "scores" else found[:, 0]
+    return {"correct": int((answers == data["labels"]).sum()), "images": len(answers)}
+
+
+def prepare(images: np.ndarray, mean: list | None, std: list | None, dtype) -> np.ndarray:
+    """uint8 (N, H, W, C) → what the graph takes, (N, C, H, W): raw bytes, or (pixel / 255 − mean) / std by channel."""
     pixels = images.transpose(0, 3, 1, 2)
     if dtype is np.uint8:
         return np.ascontiguousarray(pixels)
-    own = session.get_modelmeta().custom_metadata_map
-    mean, std = (
-        np.float32(json.loads(own[key]) if (key := f"fishbone.{name}") in own else data[name])
-        for name in ("mean", "std")
-    )
-    scaled = (pixels.astype(np.float32) / 255 - mean[:, None, None]) / std[:, None, None]
-    return np.ascontiguousarray(scaled, dtype=dtype)
+    mean, std = (np.float32(values)[:, None, None] for values in (mean, std))
+    return np.ascontiguousarray((pixels.astype(np.float32) / 255 - mean) / std, dtype=dtype)
 
 
 # ---- cold start

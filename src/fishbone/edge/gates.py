@@ -17,8 +17,9 @@ from onnx import ModelProto
 from torch import nn
 
 from fishbone.edge.export import BATCH, parts, to_bytes
-from fishbone.edge.facts import KERNEL_OPERATORS, kernels, tensors
+from fishbone.edge.operators import COUNTED
 from fishbone.edge.protocol import MAX_RELATIVE, MIN_AGREEMENT
+from fishbone.edge.stored import kernels, tensors
 from fishbone.seeding import numpy_generator
 
 MAX_GROWTH = 1.05
@@ -92,7 +93,7 @@ def check_size(proto: ModelProto, network: nn.Module) -> None:
 def check_quantised(proto: ModelProto, before: ModelProto) -> None:
     """Every kernel of ``before`` is there in int8, and every zero is a zero still (rounding may add some)."""
     stored, floats = kernels(proto), kernels(before)
-    names = [name for node in before.graph.node if node.op_type in KERNEL_OPERATORS for name in node.input[1:2]]
+    names = [name for node in before.graph.node if node.op_type in COUNTED for name in node.input[1:2]]
     integers = {node.input[0] for node in proto.graph.node if node.op_type == "DequantizeLinear"}
     for name in names:
         if f"{name}_quantized" not in integers:

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 Status = Literal[  # of a model, or of a device that could not be measured at all
-    "ok", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom", "crashed", "timeout", "garbage_output",
-    "not_measured", "unreachable", "auth", "no_python", "too_old", "no_runtime", "wrong_arch", "copy_failed",
+    "ok", "assumed", "no_accuracy", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom", "crashed",
+    "timeout", "garbage_output", "not_measured", "unreachable", "auth", "no_python", "too_old", "no_runtime",
+    "wrong_arch", "copy_failed",
 ]  # fmt: skip
 
 
@@ -155,10 +156,13 @@ class FileFacts(Record):
     zstd_bytes: PositiveInt
     opset: PositiveInt
     parameters: NonNegativeInt
-    weights: NonNegativeInt
-    nonzero: NonNegativeInt
+    weights: NonNegativeInt | None
+    nonzero: NonNegativeInt | None
     macs: NonNegativeInt | None
     sparse_macs: NonNegativeInt | None
+    unknown: str | None = Field(
+        None, description="why one of the four above is null", exclude_if=lambda reason: reason is None
+    )
     quantised: bool
 
 
@@ -181,6 +185,7 @@ class Latency(Record):
 
 class ModelResult(Model):
     facts: FileFacts
+    notes: list[str] = Field([], description="what a person should know of these numbers, besides the message")
     accuracy: Accuracy | None
     latency: Latency | None
     rounds_ns: Rounds

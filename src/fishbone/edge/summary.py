@@ -9,8 +9,19 @@ from fishbone.edge import timing
 from fishbone.edge.agent import SCHEMA
 from fishbone.edge.devices.outcome import Outcome
 from fishbone.edge.job import Job
+from fishbone.edge.processor import SATURATES, lacks_vnni
 from fishbone.edge.protocol import MAX_RELATIVE, MIN_AGREEMENT
-from fishbone.edge.results import Accuracy, FileFacts, Interval, Latency, ModelMeasurement, ModelResult, Result
+from fishbone.edge.results import (
+    Accuracy,
+    FileFacts,
+    Interval,
+    Latency,
+    ModelMeasurement,
+    ModelResult,
+    Result,
+    Score,
+    Status,
+)
 from fishbone.seeding import numpy_generator
 
 
@@ -22,11 +33,12 @@ def summarise(
     models = raw.models if raw else [_nothing(model["name"], outcome) for model in job.models]
     rounds = [timing.block_medians(model.blocks_ns) for model in models]
     control_rounds = timing.block_medians(raw.control_blocks_ns) if raw else []
-    speedups = [_interval(rounds[job.baseline], one, job) for one in rounds]
+    speedups = [None if i == job.baseline else _interval(rounds[job.baseline], r, job) for i, r in enumerate(rounds)]
     control = _interval(rounds[job.baseline], control_rounds, job)
     contention = raw.contention if raw else None
     predicted = _predictions(models, job, facts)
     sustained = raw.sustained if raw else []
+    lacking = raw is not None and lacks_vnni(raw.environment.machine, raw.environment.cpu_flags)
     drift = timing.drift([window.median_ns for window in sustained])
     disturbances = timing.disturbances(
         contention and contention.wall_over_cpu,
@@ -57,7 +69,7 @@ def summarise(
         sustained=sustained,
         drift=drift,
         models=[
-            _model(model, facts[entry["vectors"]], rounds[i], None if i == job.baseline else speedups[i], predicted[i])
+            _model(model, entry, facts[entry["vectors"]], rounds[i], speedups[i], predicted[i], lacking)
             for i, (model, entry) in enumerate(zip(models, job.models, strict=True))
         ],
     )
@@ -93,33 +105,47 @@ def flat(result: Result) -> dict[str, float]:
 
 
 def _model(
-    raw: ModelMeasurement, facts: FileFacts, rounds: list, speedup: Interval | None, predicted: float | None
+    raw: ModelMeasurement,
+    entry: dict,
+    facts: FileFacts,
+    rounds: list,
+    speedup: Interval | None,
+    predicted: float | None,
+    lacking: bool,
 ) -> ModelResult:
-    status, message = raw.status, raw.message
-    if status == "ok" and not raw.blocks_ns:
-        status, message = "not_measured", "the budget ended before its turn"
-    # int8 differs from the host's reference, which computes in float, by design: its accuracy is what counts.
-    if (
-        status == "ok"
-        and not facts.quantised
-        and not (raw.parity.relative <= MAX_RELATIVE and raw.parity.agreement >= MIN_AGREEMENT)
-    ):
-        status, message = "parity_fail", f"computes other outputs here: {raw.parity.relative:.1e} of the largest"
-    accuracy = None
-    if score := raw.accuracy:
-        low, high = timing.wilson(score.correct, score.images)
-        accuracy = Accuracy(**score.model_dump(), fraction=score.correct / score.images, low=low, high=high)
+    status, message = _verdict(raw, entry, facts)
+    notes = [entry["reason"]] if raw.accuracy and entry["reason"] and message != entry["reason"] else []
+    notes += [SATURATES] if raw.blocks_ns and entry["may_saturate"] and lacking else []
     return ModelResult(
         **{key: getattr(raw, key) for key in ("name", "cold", "parity", "operators")},
         status=status,
         message=message,
+        notes=notes,
         facts=facts,
-        accuracy=accuracy,
+        accuracy=_accuracy(raw.accuracy) if raw.accuracy and entry["answer"] else None,
         latency=_latency(raw.blocks_ns),
         rounds_ns=rounds,
         speedup=speedup,
         predicted_ns=predicted,
     )
+
+
+def _verdict(raw: ModelMeasurement, entry: dict, facts: FileFacts) -> tuple[Status, str | None]:
+    """What the device said, else the first that holds: not timed, other outputs than the host's, accuracy's status."""
+    if raw.status != "ok":
+        return raw.status, raw.message
+    if not raw.blocks_ns:
+        return "not_measured", "the budget ended before its turn"
+    # int8 differs from the host's reference, which computes in float, by design: its accuracy is what counts.
+    same = raw.parity.relative <= MAX_RELATIVE and raw.parity.agreement >= MIN_AGREEMENT
+    if not facts.quantised and not same:
+        return "parity_fail", f"computes other outputs here: {raw.parity.relative:.1e} of the largest"
+    return entry["status"], entry["reason"]
+
+
+def _accuracy(score: Score) -> Accuracy:
+    low, high = timing.wilson(score.correct, score.images)
+    return Accuracy(**score.model_dump(), fraction=score.correct / score.images, low=low, high=high)
 
 
 def _nothing(name: str, outcome: Outcome) -> ModelMeasurement:

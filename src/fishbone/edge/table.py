@@ -54,7 +54,8 @@ def together(results: Sequence[Result]) -> Table:
 def _brief(model: ModelResult, result: Result) -> str:
     if model.latency is None:
         return model.status
-    accuracy = f"{model.accuracy.fraction:.1%}, " if model.accuracy else ""
+    assumed = " (assumed)" if model.status == "assumed" else ""
+    accuracy = f"{model.accuracy.fraction:.1%}{assumed}, " if model.accuracy else ""
     ratio = "" if model.name == result.baseline or not model.speedup else f", {model.speedup.median:.2f}×"
     return f"{accuracy}{model.latency.p50_ns / 1e6:.3f} ms{ratio}"
 
@@ -66,6 +67,9 @@ def notes(result: Result) -> Iterator[str]:
     for model in result.models:
         if model.message and model.message != result.message:
             yield f"{model.name}: {model.message}."
+        yield from (f"{model.name}: {note}." for note in model.notes)
+        if model.facts.unknown:
+            yield f"{model.name}: weights or multiply-accumulates are not known: {model.facts.unknown}."
     if result.control:
         again = result.control
         yield (

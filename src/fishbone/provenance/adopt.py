@@ -235,9 +235,7 @@ def copied(source: Path, target: Path, value: str) -> bool:
 
 @click.command(epilog="Example: git pull && fishbone pull && fishbone adopt")
 @click.option("--study", default=QUICK, show_default=True)
-@click.option(
-    "--verify", is_flag=True, help="Compare the content of every output, changed or not."
-)
+@click.option("--verify", is_flag=True, help="Compare the content of every output, changed or not.")
 def command(study: str, verify: bool) -> None:
     """Find out which results hold, and tell Snakemake."""
     load_study(study)

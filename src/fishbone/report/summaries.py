@@ -157,6 +157,10 @@ def bench_notes(result: Result) -> Iterator[str]:
         yield f"{place}: ONNX Runtime {machine['onnxruntime']}, {threads} thread{'s' * (threads > 1)}, {cpu}, batch 1."
     if content["message"]:
         yield f"{place}: {content['status']}: {content['message']}."
+    for model in content["models"]:
+        if model["message"] and model["message"] != content["message"]:
+            yield f"{place}, {model['name']}: {model['status']}: {model['message']}."
+        yield from (f"{place}, {model['name']}: {note}." for note in model.get("notes", ()))
     if content["noisy"]:
         yield f"{place}: noisy ({'; '.join(content['disturbances'])}), so absolute times are upper limits."
 

@@ -8,6 +8,7 @@ import click
 from pydantic import Field
 
 from fishbone.edge.protocol import Protocol
+from fishbone.ending import ended_by_signals
 from fishbone.errors import InputError
 from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
@@ -77,7 +78,7 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
     """
     from fishbone.data.dataset import load_dataset
     from fishbone.edge.devices import read_devices
-    from fishbone.edge.facts import known_facts
+    from fishbone.edge.facts import file_facts
     from fishbone.edge.job import write_job
     from fishbone.edge.summary import flat, summarise
     from fishbone.files import write_json
@@ -89,12 +90,11 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
     facts = []
     for model in models:
         click.echo(f"facts of {model.name}", err=True)
-        facts.append(known_facts(model))
+        facts.append(file_facts(model))
     results = []
-    zeros = [not known.quantised and known.nonzero <= known.weights / 2 for known in facts]
-    sparse = [index for index, enough in enumerate(zeros) if enough and protocol.sparse]
+    sparse = [place for place, known in enumerate(facts) if protocol.sparse and _half_zero(known)]
     for device, entry in devices.items():
-        with tempfile.TemporaryDirectory() as folder:
+        with ended_by_signals(), tempfile.TemporaryDirectory() as folder:
             job = write_job(models, index, dataset, protocol, Path(folder), sparse)
             outcome = entry.run(job.file, protocol.budget_seconds)
         result = summarise(device, entry.kind, outcome, job, facts, dataset and dataset.digest)
@@ -124,6 +124,10 @@ def _chosen(devices: dict, name: str | None, file: Path | None) -> dict:
     if name is None and file and len(devices) > 1:
         raise InputError("one file cannot hold several devices", file=file, remedy=f"Choose --device: {known}.")
     return devices if name is None else {name: devices[name]}
+
+
+def _half_zero(known) -> bool:
+    return known.weights is not None and not known.quantised and known.nonzero <= known.weights / 2
 
 
 def _index(models: tuple[Path, ...], baseline: Path | None) -> int:

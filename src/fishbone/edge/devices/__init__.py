@@ -100,7 +100,11 @@ class Ssh(Block):
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         with tempfile.TemporaryDirectory(prefix="fb") as control:
-            yield Connection(**self.model_dump(exclude={"kind"}), control=Path(control))
+            connection = Connection(**self.model_dump(exclude={"kind"}), control=Path(control))
+            try:
+                yield connection
+            finally:
+                connection.close()
 
 
 class Web(Block):

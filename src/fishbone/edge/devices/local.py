@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fishbone.edge import agent
@@ -17,23 +18,23 @@ def run_local(
 ) -> Outcome:
     """Run the agent on this machine and wait for it, a little longer than its own budget.
 
-    Its progress goes to this process's stderr. A hanging agent is killed with the processes that it started.
+    Its progress goes to this process's stderr. When this ends, however it ends, so do the agent and its processes.
 
     Args:
         before: words of the command line before the agent's own.
         environment: of the agent; by default this process's.
     """
     command = [*before, sys.executable, "-P", str(agent.AGENT), str(job_file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
     patience = budget_seconds + outcome.GRACE_SECONDS
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
     try:
         output, _ = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         return Outcome("timeout", f"no answer within {patience:g} s")
     finally:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):  # nothing is left of its group
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        process.communicate()
     if process.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return Outcome("oom", "the agent was killed, most likely for its memory")
     if process.returncode:

@@ -85,19 +85,20 @@ async function array(job, name) {
 const open = (content) =>
   ort.InferenceSession.create(content, {executionProviders: ['wasm'], graphOptimizationLevel: 'all'});
 
-async function outputs(session, input, start, count) {
+async function outputs(session, output, input, start, count) {
   const size = input.data.length / input.shape[0];
   const data = input.data.subarray(start * size, (start + count) * size);
   const feed = {[session.inputNames[0]]: new ort.Tensor(input.type, data, [count, ...input.shape.slice(1)])};
   const found = await session.run(feed);
-  return found[session.outputNames[0]].data;
+  const {data: values} = found[output];
+  return values instanceof BigInt64Array ? Float64Array.from(values, Number) : values;
 }
 
 // All rows, a batch at a time; what is over at the end is left out, as the job's arrays fill whole batches.
-async function allOutputs(session, input, batch) {
+async function allOutputs(session, output, input, batch) {
   const rows = [];
   for (let start = 0; start + batch <= input.shape[0]; start += batch) {
-    const flat = await outputs(session, input, start, batch);
+    const flat = await outputs(session, output, input, start, batch);
     const width = flat.length / batch;
     for (let i = 0; i < batch; i++) rows.push(flat.slice(i * width, (i + 1) * width));
   }
@@ -110,8 +111,8 @@ function best(row) {
   return place;
 }
 
-async function parity(session, inputs, expected, batch) {
-  const found = await allOutputs(session, inputs, batch);
+async function parity(session, output, inputs, expected, batch) {
+  const found = await allOutputs(session, output, inputs, batch);
   const width = expected.data.length / expected.shape[0];
   let worst = 0, scale = 0, same = 0;
   found.forEach((row, i) => {
@@ -127,8 +128,8 @@ async function parity(session, inputs, expected, batch) {
   return {inputs: found.length, max_abs: worst, relative, agreement: same / found.length};
 }
 
-// uint8 (N, H, W, C) to what the graph takes: raw bytes, or normalised floats (N, C, H, W).
-function prepared(images, job, type) {
+// uint8 (N, H, W, C) to what the graph takes: raw bytes, or (pixel / 255 - mean) / std by channel, (N, C, H, W).
+function prepared(images, {mean, std}, type) {
   const [count, height, width, channels] = images.shape;
   const data = new ARRAYS[type](images.data.length);
   for (let n = 0, from = 0; n < count; n++)
@@ -137,21 +138,24 @@ function prepared(images, job, type) {
         for (let c = 0; c < channels; c++, from++) {
           const value = images.data[from];
           const to = ((n * channels + c) * height + y) * width + x;
-          data[to] = type === 'uint8' ? value : (value / 255 - job.mean[c]) / job.std[c];
+          data[to] = type === 'uint8' ? value : (value / 255 - mean[c]) / std[c];
         }
   return {shape: [count, channels, height, width], type, data};
 }
 
-async function accuracy(session, job, images, labels, feed) {
+async function accuracy(session, model, images, labels, feed) {
   const batch = feed.shape[0], size = images.data.length / images.shape[0];
   let correct = 0;
   for (let start = 0; start < images.shape[0]; start += batch) {
     const count = Math.min(batch, images.shape[0] - start);
     const full = new Uint8Array(batch * size);
     full.set(images.data.subarray(start * size, (start + count) * size));
-    const input = prepared({shape: [batch, ...images.shape.slice(1)], data: full}, job, feed.type);
-    const rows = await allOutputs(session, input, batch);
-    for (let i = 0; i < count; i++) correct += best(rows[i]) === labels.data[start + i];
+    const input = prepared({shape: [batch, ...images.shape.slice(1)], data: full}, model, feed.type);
+    const rows = await allOutputs(session, model.output, input, batch);
+    for (let i = 0; i < count; i++) {
+      const answer = model.answer === 'scores' ? best(rows[i]) : rows[i][0];
+      correct += answer === labels.data[start + i];
+    }
   }
   return {correct, images: images.shape[0]};
 }
@@ -171,7 +175,7 @@ async function checkModel(job, index, record, content, images, labels, cold) {
   const session = await open(content);
   const load = performance.now() - start;
   start = performance.now();
-  await outputs(session, feed, 0, feed.shape[0]);
+  await outputs(session, model.output, feed, 0, feed.shape[0]);
   const first = performance.now() - start;
   if (cold)
     record.cold.push({
@@ -180,14 +184,14 @@ async function checkModel(job, index, record, content, images, labels, cold) {
     });
   const inputs = await array(job, `${model.vectors}.inputs.bin`);
   const expected = await array(job, `${model.vectors}.outputs.bin`);
-  record.parity = await parity(session, inputs, expected, feed.shape[0]);
-  if (images) record.accuracy = await accuracy(session, job, images, labels, feed);
+  record.parity = await parity(session, model.output, inputs, expected, feed.shape[0]);
+  if (images && model.answer) record.accuracy = await accuracy(session, model, images, labels, feed);
   await session.release();
   return feed;
 }
 
-async function timedBlock({session, feed, repeats, fine}) {
-  const run = () => outputs(session, feed, 0, feed.shape[0]);
+async function timedBlock({session, output, feed, repeats, fine}) {
+  const run = () => outputs(session, output, feed, 0, feed.shape[0]);
   await run(); // refills the caches
   const took = [], start = performance.now();
   for (let i = 0; i < repeats; i++) {
@@ -199,11 +203,11 @@ async function timedBlock({session, feed, repeats, fine}) {
 }
 
 // How many runs fill a block, and whether the clock is fine enough for single runs or only for a block's mean.
-async function warmUp(session, feed, job, step) {
+async function warmUp(session, output, feed, job, step) {
   const took = [], until = performance.now() + (1000 * job.warmup_seconds) / job.sittings;
   while (took.length < WARM_UP_RUNS || performance.now() < until) {
     const before = performance.now();
-    await outputs(session, feed, 0, feed.shape[0]);
+    await outputs(session, output, feed, 0, feed.shape[0]);
     took.push(performance.now() - before);
   }
   const typical = Math.max(median(took.slice(took.length >> 1)), step / 2);
@@ -224,7 +228,8 @@ async function warmRounds(job, kept, contents, feeds, deadline, step) {
       const index = key === 'control' ? job.baseline : key;
       try {
         const session = await open(contents[index]);
-        ready.set(key, {session, feed: feeds[index], ...(await warmUp(session, feeds[index], job, step))});
+        const {output} = job.models[index], feed = feeds[index];
+        ready.set(key, {session, output, feed, ...(await warmUp(session, output, feed, job, step))});
         kept.get(key).blocks_ns.push([]);
       } catch (error) {
         failed(kept.get(key), error);
@@ -248,8 +253,8 @@ async function warmRounds(job, kept, contents, feeds, deadline, step) {
 async function sustained(job, content, feed, deadline, step) {
   const windows = [], count = Math.max(2, Math.round(job.sustained_seconds / WINDOW_SECONDS));
   if (!job.sustained_seconds || !content || !feed) return [windows, true];
-  const session = await open(content);
-  const ready = {session, feed, ...(await warmUp(session, feed, job, step))};
+  const session = await open(content), {output} = job.models[job.baseline];
+  const ready = {session, output, feed, ...(await warmUp(session, output, feed, job, step))};
   for (let i = 0; i < count; i++) {
     await say(`Without rest, ${i + 1} of ${count}`, (i + 1) / count);
     const took = [], until = Math.min(deadline, performance.now() + (1000 * job.sustained_seconds) / count);

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,9 @@ from fishbone.edge.devices.outcome import Outcome, understand
 
 RETRY_SECONDS = (1.0, 4.0)
 STEP_SECONDS = 300
+CLEAN_UP_SECONDS = 15
 OLDEST_PYTHON = (3, 11)
+QUIET = {"stdin": subprocess.DEVNULL, "capture_output": True}
 UNREACHABLE = 255  # ssh's own code for anything that goes wrong on the way
 PROBE = """
 import json, platform, sys
@@ -97,6 +99,17 @@ class Connection:
         if done.returncode:
             raise Failed("copy_failed", f"scp ended with {done.returncode}: {_last_line(done.stderr)}")
 
+    def clean_up(self, remote: str) -> None:
+        """A shell command there, whose failure changes nothing any more."""
+        with suppress(subprocess.TimeoutExpired, OSError):
+            subprocess.run(self.command(remote), **QUIET, timeout=CLEAN_UP_SECONDS, check=False)
+
+    def close(self) -> None:
+        """End the shared connection, which would wait for more commands."""
+        with suppress(subprocess.TimeoutExpired, OSError):
+            command = ["ssh", *self._options(), "-O", "exit", "--", self.host]
+            subprocess.run(command, **QUIET, timeout=CLEAN_UP_SECONDS, check=False)
+
     def _tried(self, command: list[str], timeout: float = STEP_SECONDS) -> subprocess.CompletedProcess:
         for pause in (*RETRY_SECONDS, None):
             try:
@@ -127,6 +140,8 @@ def run_ssh(job_file: Path, budget_seconds: float, **device) -> Outcome:
                 done = _measure(connection, folder, found["executable"], job_file.name, budget_seconds)
         except Failed as failed:
             return failed.outcome
+        finally:
+            connection.close()
         ours = metadata.version("onnxruntime")
         if done.status == "ok" and found["onnxruntime"] != ours:
             done = replace(done, message=f"onnxruntime {found['onnxruntime']} there, {ours} here")
@@ -172,7 +187,7 @@ def _remote_folder(connection: Connection) -> Iterator[str]:
     try:
         yield folder
     finally:
-        subprocess.run(connection.command(f"rm -rf -- {shlex.quote(folder)}"), capture_output=True, timeout=60)
+        connection.clean_up(f"rm -rf -- {shlex.quote(folder)}")
 
 
 def _send(connection: Connection, job_folder: Path, folder: str, python: str) -> None:
@@ -205,8 +220,10 @@ def _measure(connection: Connection, folder: str, python: str, job: str, budget_
     try:
         code = process.wait(timeout=patience)
     except subprocess.TimeoutExpired:
-        _kill(connection, process, seen)
         return Outcome("timeout", f"no answer within {patience:g} s")
+    finally:
+        if process.poll() is None:
+            _kill(connection, process, seen)
     reader.join(10)
     progress.join(10)
     match code:
@@ -232,7 +249,7 @@ def _kill(connection: Connection, process: subprocess.Popen, seen: list[str]) ->
     process.kill()
     number = next((line.rsplit(" ", 1)[1] for line in seen if line.startswith("agent: process ")), "")
     if number.isdigit():
-        subprocess.run(connection.command(f"kill -9 -- -{number} {number}"), capture_output=True, timeout=60)
+        connection.clean_up(f"kill -9 -{number}; kill -9 {number}")
 
 
 def _last_line(text: str) -> str:

@@ -116,9 +116,8 @@ def served_files(job_file: Path, folder: Path, runtime_folder: Path) -> dict[str
         if model["runtime"] == "onnxruntime":
             files[model["file"]] = job_file.parent / model["file"]
     shapes = {name: {"shape": array.shape, "type": array.dtype.name} for name, array in arrays.items()}
-    statistics = {key: data[key].tolist() for key in ("mean", "std")} if data else {}
     agent = sha256(files["page.js"])
-    (folder / "job.json").write_text(json.dumps(job | {"arrays": shapes, "agent_sha256": agent} | statistics))
+    (folder / "job.json").write_text(json.dumps(job | {"arrays": shapes, "agent_sha256": agent}))
     return files | {"job.json": folder / "job.json"}
 
 

@@ -12,9 +12,9 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.onnx_cpp2py_export.checker import CheckerContext
 
-from fishbone.edge.facts import tensors
 from fishbone.edge.sparse.nodes import READERS, Node, UnsupportedGraphError, Value
 from fishbone.edge.sparse.operations import Operation
+from fishbone.edge.stored import tensors
 
 OLDEST_OPSET = 7  # before, Add and Gemm broadcast by attributes
 MOST_SIDE, MOST_PIXELS = 1 << 15, 1 << 30  # as in runtime.c
