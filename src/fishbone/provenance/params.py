@@ -46,7 +46,7 @@ def load_study(study: str, root: Path = Path()) -> dict:
         known = [QUICK, *sorted(path.stem for path in (root / "studies").glob("*.yaml"))]
         raise InputError("no such study", field="STUDY", value=study, remedy=f"Take one of {', '.join(known)}.")
     overlay = {} if study == QUICK else _read(overlay_file)
-    merged = _merge(base, overlay)
+    merged = merge(base, overlay)
 
     def file_of(key: tuple) -> str:
         return str(overlay_file.relative_to(root) if _holds(overlay, key) else "params.yaml")
@@ -100,11 +100,10 @@ def _read(path: Path) -> dict:
     return value
 
 
-def _merge(base, overlay):
+def merge(base, overlay):
+    """``base`` with the keys that ``overlay`` names replaced, at any depth."""
     if isinstance(base, dict) and isinstance(overlay, dict):
-        return {
-            key: _merge(base.get(key), overlay[key]) if key in overlay else base[key] for key in {**base, **overlay}
-        }
+        return {key: merge(base.get(key), overlay[key]) if key in overlay else base[key] for key in {**base, **overlay}}
     return overlay
 
 
