@@ -2,33 +2,42 @@
 
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT / "tests" / "report"))
-import small_study
-
+from fishbone.files import write_history, write_json, write_text
 from fishbone.provenance.params import STAGES, load_study
 
+PROJECT = Path(__file__).resolve().parents[2]
 STUDY = "tiny"
+JOBS = 9
 
 
 def recorded_study(root: Path) -> Path:
-    """``root`` with parameters, results of every stage, weights and a ``dvc.lock``; no git."""
+    """``root`` with parameters, results of every stage (weights, too) and a ``dvc.lock``; no git."""
     shutil.copy(PROJECT / "params.yaml", root)
-    (root / "studies").mkdir()
-    (root / "studies" / f"{STUDY}.yaml").write_text("train: {epochs: 3}\n")
+    write_text(root / "studies" / f"{STUDY}.yaml", "train: {epochs: 3}\n")
     results = root / "results" / STUDY
-    small_study.everything(results)
-    (results / "prepare" / "digits.npz").write_bytes(b"images")
-    (results / "train/digits/seed0/model.safetensors").write_bytes(b"weights")
-    (results / "export/digits/dense.onnx").write_bytes(b"network")
-    figure = results / "report/figures/prune.svg"
-    figure.parent.mkdir(parents=True)
-    figure.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    write_json(results / "prepare/digits.json", {"counts": {"train": 1294}})
+    history = [{"step": t, "validation_accuracy": 1 - 0.8**t} for t in range(1, 9)]
+    for folder, metrics in {
+        "train/digits/seed0": {"test_accuracy": 0.95, "test_loss": 0.16},
+        "prune/digits/fls/seed0": {"dense_test_accuracy": 0.95, "test_accuracy/0.5": 0.94, "test_accuracy/0.975": 0.9},
+        "prune/digits/fls/seed1": {"dense_test_accuracy": 0.93, "test_accuracy/0.5": 0.92, "test_accuracy/0.975": 0.8},
+        "federate/digits/hovefl-2-1/seed0": {"test_accuracy": 0.9},
+        "gan/digits/fsl_gan/seed0": {"fcd": 8.0},
+    }.items():
+        write_json(results / folder / "metrics.json", metrics)
+        write_history(results / folder / "history.csv", history)
+    write_json(results / "export/digits/fls-0.975.json", {"facts": {"nonzero": 1900, "quantised": False}})
+    write_json(results / "bench/digits/local.json", {"models": []})
+    write_json(results / "bench/digits/local.metrics.json", {"fls-0.975/p50_ms": 0.1})
+    for made in (
+        "prepare/digits.npz", "train/digits/seed0/model.safetensors", "gan/digits/fsl_gan/seed0/samples.png",
+        "export/digits/fls-0.975.onnx", "report/report.html", "report/figures/prune.svg",
+    ):  # fmt: skip
+        write_text(results / made, "made")
     record(root)
     return root
 
@@ -43,4 +52,4 @@ def record(root: Path) -> None:
             {"path": str(path.relative_to(root)), "md5": hashlib.md5(path.read_bytes()).hexdigest()} for path in files
         ]
         stages[f"{STUDY}-{stage}"] = {"cmd": "", "outs": outs, "params": {"params.yaml": {stage: study[stage]}}}
-    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    write_text(root / "dvc.lock", yaml.safe_dump({"schema": "2.0", "stages": stages}))

@@ -1,4 +1,4 @@
-"""Runs as MLflow keeps them: one experiment, a parent run a study, a child a job.
+"""Runs as MLflow keeps them: an experiment a study, a run a job, flat, since its page folds nested runs away.
 
 Imported late: MLflow takes seconds.
 """
@@ -20,12 +20,11 @@ from mlflow.utils.validation import (
 
 from fishbone.provenance.runs import Run, flat, points
 
-EXPERIMENT = "fishbone"
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 
 
 class Sink:
-    """A study's runs in a tracking store.
+    """A study's experiment in a tracking store.
 
     Raises, as all methods do:
         mlflow.exceptions.MlflowException: the store cannot be reached, or refuses.
@@ -35,24 +34,25 @@ class Sink:
         self.root, self.study = root, study
         self.client = MlflowClient(tracking_uri=store)
         self.experiment = self._experiment(store)
-        self.parent = self._parent()
 
     def known(self) -> set[str]:
         """Digests of what is logged whole; what a killed tracker left half done is deleted."""
-        digests = set()
-        for run in self._search(f"tags.mlflow.parentRunId = '{self.parent}'"):
-            if run.info.status == FINISHED:
-                digests.add(run.data.tags.get("stage.digest"))
-            else:
+        runs, token = [], None
+        while page := self.client.search_runs([self.experiment], "tags.job != ''", page_token=token):
+            runs += page
+            token = page.token
+            if not token:
+                break
+        for run in runs:
+            if run.info.status != FINISHED:
                 self.client.delete_run(run.info.run_id)
-        return digests
+        return {run.data.tags["stage.digest"] for run in runs if run.info.status == FINISHED}
 
     def log(self, run: Run, code: dict[str, str]) -> None:
-        """A child run with all that `run` holds; `code` is `code_state`'s."""
+        """All that `run` holds; `code` is what `code_state` told."""
         tags = run.fields | {
             "study": self.study,
             "job": run.job,
-            "mlflow.parentRunId": self.parent,
             "mlflow.source.name": f"fishbone {run.fields['stage']}",
             "mlflow.source.type": "LOCAL",
             "mlflow.source.git.commit": code["commit"],
@@ -88,34 +88,17 @@ class Sink:
         self.client.log_text(run_id, json.dumps(run.parameters, indent=2, sort_keys=True), "parameters.json")
 
     def _experiment(self, store: str) -> str:
-        found = self.client.get_experiment_by_name(EXPERIMENT)
+        name = f"fishbone/{self.study}"
+        found = self.client.get_experiment_by_name(name)
         if not store.startswith("sqlite:"):
-            return found.experiment_id if found else self.client.create_experiment(EXPERIMENT)
+            return found.experiment_id if found else self.client.create_experiment(name)
         # MLflow keeps the absolute path: in a copied project it is the original's folder.
         if found and Path(unquote(urlsplit(found.artifact_location).path)).is_relative_to(self.root.resolve()):
             return found.experiment_id
         if found:
-            self.client.rename_experiment(found.experiment_id, f"{EXPERIMENT}, elsewhere ({found.experiment_id})")
+            self.client.rename_experiment(found.experiment_id, f"{name}, elsewhere ({found.experiment_id})")
         place = (self.root / "mlartifacts").resolve().as_uri()
-        return self.client.create_experiment(EXPERIMENT, artifact_location=place)
-
-    def _parent(self) -> str:
-        found = self._search(f"tags.study = '{self.study}' and tags.kind = 'study'")
-        if found:
-            return found[0].info.run_id
-        tags = {"study": self.study, "kind": "study"}
-        run = self.client.create_run(self.experiment, run_name=self.study, tags=tags)
-        self.client.set_terminated(run.info.run_id)
-        return run.info.run_id
-
-    def _search(self, condition: str) -> list:
-        runs, token = [], None
-        while True:
-            page = self.client.search_runs([self.experiment], condition, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+        return self.client.create_experiment(name, artifact_location=place)
 
 
 def _slices(values: list, length: int) -> Iterator[list]:

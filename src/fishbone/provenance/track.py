@@ -1,4 +1,4 @@
-"""MLflow as a sink with one writer: a study's recorded jobs become nested runs.
+"""MLflow as a sink with one writer: a study becomes an experiment, its recorded jobs become runs.
 
 Read from the results after the fact, so stages know nothing of MLflow, parallel jobs do not fight for the database,
 and a clone that only pulled can rebuild it. A run is logged once: its tag ``stage.digest``, set when all else is
@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from fishbone.files import write_text
-from fishbone.provenance.code import code_state
+from fishbone.provenance.code import UNKNOWN, code_state
 from fishbone.provenance.lock import locked, of_study
 from fishbone.provenance.params import QUICK, load_study, merge
 from fishbone.provenance.runs import Run, as_recorded, parameters_of, runs_of
@@ -92,7 +92,7 @@ def _plain(value):
     return value
 
 
-def track(study: str, root: Path, code: dict[str, str]) -> Outcome:
+def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Outcome:
     """Log what is recorded and not yet logged, as the server says.
 
     Args:
@@ -112,7 +112,8 @@ def track(study: str, root: Path, code: dict[str, str]) -> Outcome:
     logged, waiting = 0, len(runs)
     try:
         sink = Sink(_store(root), study, root)
-        new = [run for run in runs if run.digest not in sink.known()]
+        known = sink.known()
+        new = [run for run in runs if run.digest not in known]
         waiting = len(new)
         for run in new:
             sink.log(run, code)
@@ -146,12 +147,13 @@ def _state(runs: list[Run], root: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _reason(error: Exception, store: str) -> str:
-    def public(text: str) -> str:
-        return re.sub(r"//[^/@\s]*@", "//", text)
-
+def _reason(error: BaseException, store: str) -> str:
+    # The innermost says it shortest: "Connection refused".
+    while inner := error.__cause__ or error.__context__:
+        error = inner
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"MLflow at {public(store)}: {public(lines[0])[:200].rstrip('. ')}"
+    told = f"MLflow at {store}: {lines[0][:200].rstrip('. ')}"
+    return re.sub(r"//[^/@\s]*@", "//", told)  # passwords
 
 
 @click.command(epilog="Example: fishbone track --study quick && mlflow ui --backend-store-uri sqlite:///mlflow.db")
