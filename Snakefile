@@ -1,6 +1,7 @@
 # Fishbone's only DAG. `snakemake` runs the quick study; `snakemake --config study=cifar10` another one.
 # Each rule calls the verb of its own name: `python -m fishbone VERB`.
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from fishbone.provenance.sources import sources
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# Jobs run these very sources, also where conda made their environment: Snakemake takes PYTHONPATH out of it. The prefix
+# replaces Snakemake's own, `set -euo pipefail`.
+shell.prefix(
+    "set -euo pipefail;"
+    f" export PYTHONPATH={shlex.quote(str(Path('src').resolve()))}"
+    "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
 
 STUDY = config.get("study", "quick")
 config.update(load_study(STUDY))
