@@ -41,9 +41,16 @@ def planned(project, profile: str, *options: str) -> dict[str, dict[str, str]]:
     return {rule: dict(re.findall(r"^    (\w+): (.*)$", lines, re.MULTILINE)) for rule, lines in blocks}
 
 
+def test_the_profile_starts_without_a_number_of_cores(cluster):
+    project, _ = cluster
+    # No dry run, which makes a number up: asked for a file that no rule makes, it reads all rules before it ends.
+    done = project.run(*SNAKEMAKE, "profiles/slurm", "--config", "study=small", "--", "no.file", check=False)
+    assert "No rule to produce no.file" in done.stderr
+
+
 def test_on_a_cluster_jobs_ask_for_their_own_threads_memory_and_time(cluster):
     project, _ = cluster
-    jobs = planned(project, "slurm")
+    jobs = planned(project, "slurm", "--cores", "7")
     assert set(jobs) == {"prepare", "train", "export", "bench", "all"}
     assert not any("threads" in job for job in jobs.values()), "one each"
     for rule in ("prepare", "train", "export", "bench"):
