@@ -158,6 +158,14 @@ def test_a_result_that_is_not_as_recorded_or_was_made_with_other_parameters_is_n
     assert everything - left == {"train/digits/seed0"}
 
 
+def test_small_numbers_as_dvc_writes_them_are_the_parameters_they_were(tmp_path):
+    lock = recorded_study(tmp_path) / "dvc.lock"
+    text = lock.read_text()
+    assert "1.0e-05" in text
+    lock.write_text(text.replace("1.0e-05", "1e-05"))
+    assert len(track.finished(STUDY, tmp_path)) == JOBS
+
+
 def test_parameters_are_flattened_to_dotted_names():
     nested = {"a": {"b": [1, 2.5]}, "c": None, "d": {}, "e": "word"}
     assert dict(runs.flat(nested)) == {"a.b": "[1, 2.5]", "c": "null", "d": "{}", "e": "word"}

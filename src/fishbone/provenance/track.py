@@ -87,7 +87,7 @@ def _plain(value):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, str) and re.fullmatch(r"\d+e[-+]?\d+", value):
+    if isinstance(value, str) and re.fullmatch(r"-?\d+e[-+]?\d+", value):
         return float(value)
     return value
 
