@@ -1,7 +1,9 @@
 # Fishbone's only DAG. `snakemake` runs the quick study; `snakemake --config study=cifar10` another one.
 # Each rule calls the verb of its own name: `python -m fishbone VERB`.
 import re
+import shlex
 import sys
+from pathlib import Path
 
 sys.path.insert(0, "src")
 
@@ -12,6 +14,14 @@ from fishbone.provenance.sources import digest
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# Jobs run these very sources, also where conda made their environment: Snakemake takes PYTHONPATH out of it. The prefix
+# replaces Snakemake's own, `set -euo pipefail`.
+shell.prefix(
+    "set -euo pipefail;"
+    f" export PYTHONPATH={shlex.quote(str(Path('src').resolve()))}"
+    "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
 
 STUDY = str(config.get("study", "quick"))
 config.update(load_study(STUDY))

@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
@@ -20,21 +22,31 @@ def locked() -> dict[str, str]:
     return {name.lower().replace("_", "-"): version for name, version in pins}
 
 
+def declared() -> set[str]:
+    groups = [PYPROJECT["project"]["dependencies"], *PYPROJECT["project"]["optional-dependencies"].values()]
+    return set().union(*map(names, groups)) - {"fishbone"}
+
+
 def test_lock_pins_every_declared_dependency():
-    extras = PYPROJECT["project"]["optional-dependencies"]
-    declared = names(PYPROJECT["project"]["dependencies"]).union(*(names(extra) for extra in extras.values()))
-    assert declared - {"fishbone"} <= set(locked())
+    assert declared() <= set(locked())
     assert locked()["torch"] == "2.13.0"
 
 
-def test_conda_environment_installs_the_package_itself_and_repeats_no_version():
+def test_conda_environment_holds_what_pyproject_declares_as_the_lock_pins_it_and_no_path():
+    # Snakemake copies the file elsewhere, so that a path would lead from there.
     environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
     assert environment["channels"] == ["conda-forge", "bioconda", "nodefaults"]
     plain = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
-    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert all(re.fullmatch(r"[a-z-]+", entry) for entry in plain), "no versions here"
-    assert set(plain) == {"python", "pip", "git", "make"}
-    assert pip == ["-e .[all]"]
+    assert plain == ["python=3.11", "pip", "git", "make"]
+    assert "Python 3.11" in (PROJECT / "requirements.lock").read_text().splitlines()[0]
+    [pip] = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    pinned = {canonicalize_name(Requirement(text).name): str(Requirement(text).specifier) for text in pip}
+    versions = {canonicalize_name(name): f"=={version}" for name, version in locked().items()}
+    assert pinned == {name: versions[name] for name in map(canonicalize_name, declared())}
+    assert not any(Requirement(text).url for text in pip)
+
+
+def test_the_extra_all_is_all_extras():
     own = re.search(r"\[(.*)\]", PYPROJECT["project"]["optional-dependencies"]["all"][0])[1]
     assert set(own.split(",")) == set(PYPROJECT["project"]["optional-dependencies"]) - {"all"}
 

@@ -128,7 +128,7 @@ def test_tracking_twice_logs_once_and_a_clone_can_rebuild_the_database(finished,
     assert not (clone.root / "mlflow.db").exists()
     count = int(clone.fishbone("track", "--study", "smoke").stdout.split()[0])
     metrics = list(Path(clone.root / "results").rglob("*metrics.json"))
-    assert count == len(metrics) > 5
+    assert count > len(metrics) > 5, "those of prepare, export and report have none"
 
 
 def test_publish_keeps_small_results_for_a_clone_without_any_other_remote(clone):

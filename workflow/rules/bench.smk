@@ -1,4 +1,5 @@
-# All exported networks of a data set, taking turns on one device. Nothing else may run meanwhile: all cores.
+# All exported networks of a data set, taking turns on one device. Nothing else may run there meanwhile, which is for the
+# profile to say: on one machine the job gets all cores, on a cluster a node of its own.
 
 TARGETS["bench"] = expand(
     "results/{study}/bench/{dataset}/{device}.json",
@@ -24,7 +25,7 @@ rule bench:
         "logs/{study}/bench/{dataset}/{device}.tsv"
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: config["bench"]["threads"]
     resources:
         mem_mb=4000,
         runtime=60,

@@ -13,6 +13,7 @@ import yaml
 from fishbone.files import write_text
 from fishbone.provenance.dag import Job, jobs
 from fishbone.provenance.lock import DUMPER, QUICK, folder, studies
+from fishbone.provenance.params import merge
 
 
 class _Flow(dict):
@@ -61,15 +62,8 @@ def _stage(study: str, rule: str, members: list[Job]) -> dict:
 def _resolved(members: list[Job]) -> dict:
     params: dict = {}
     for job in members:
-        params = _joined(params, job.block)
+        params = merge(params, job.block)  # of a mapping, such as the sources, each job may hold its own part
     return {"rule": members[0].shell, "sources": members[0].sources, "params": params}
-
-
-def _joined(one, other):
-    """Both blocks in one: those of one stage differ in what they hold of a mapping, such as their data set's source."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return {key: _joined(one.get(key), other[key]) if key in other else one[key] for key in {**one, **other}}
-    return other
 
 
 def _text(content: dict) -> str:

@@ -59,7 +59,7 @@ def load_study(study: str, root: Path = Path()) -> dict:
             or blocks that do not fit each other.
     """
     base, overlay = read_mapping(root / BASE), _overlay(study, root)
-    merged = _merge(base, overlay)
+    merged = merge(base, overlay)
 
     def place(key: tuple) -> str:
         held = _depth(overlay, key)
@@ -127,11 +127,10 @@ def _check_stages(merged: dict, place: Place) -> None:
         raise InputError(problem, file=place(("stages",)), field="stages", value=chosen, remedy=remedy)
 
 
-def _merge(base, overlay):
+def merge(base, overlay):
+    """``base`` with the keys that ``overlay`` names replaced, at any depth."""
     if isinstance(base, dict) and isinstance(overlay, dict):
-        return {
-            key: _merge(base.get(key), overlay[key]) if key in overlay else base[key] for key in {**base, **overlay}
-        }
+        return {key: merge(base.get(key), overlay[key]) if key in overlay else base[key] for key in {**base, **overlay}}
     return overlay
 
 

@@ -1,114 +1,144 @@
-"""MLflow as a sink with one writer: a study's recorded metrics become nested runs.
+"""MLflow as a sink with one writer: a study becomes an experiment, its recorded jobs become runs.
 
-Read from ``metrics.json`` and ``history.csv`` after the fact, so stages know nothing of MLflow, parallel jobs do not
-fight for the database, and a clone that only pulled can rebuild it. A run is logged once: its tag ``stage.digest``
-names the recorded hashes that it shows.
+Read from the results after the fact, so stages know nothing of MLflow, parallel jobs do not fight for the database,
+and a clone that only pulled can rebuild it. A run is logged once: its tag ``stage.digest``, set when all else is
+there, names the recorded hashes and parameters that it shows. What cannot be logged now is logged the next time.
 """
 
-import csv
 import hashlib
 import json
+import logging
 import os
-import subprocess
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from fishbone.files import read_json, sha256
-from fishbone.provenance.lock import QUICK, folder
-from fishbone.provenance.lock import recorded as stages
+from fishbone.files import write_text
+from fishbone.provenance.code import UNKNOWN, code_state
+from fishbone.provenance.lock import QUICK, recorded
 from fishbone.provenance.params import load_study
+from fishbone.provenance.runs import Run, as_recorded, parameters_of, runs_of
+
+# Read by MLflow, some of it on import. A server that does not answer costs seconds, not minutes.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
-def recorded(study: str, root: Path) -> dict[str, dict]:
-    """``{path of a metrics file: {"stage", "digest"}}`` for what ``dvc.lock`` holds of the study."""
-    found = {}
-    for name, stage in stages(study, root).items():
-        hashes = stage.outs
-        for path in hashes:
-            if path.endswith("metrics.json"):
-                own = sorted((p, h) for p, h in hashes.items() if Path(p).parent == Path(path).parent)
-                text = json.dumps([path, own, stage.params, stage.rule, stage.sources], sort_keys=True)
-                found[path] = {"stage": name, "digest": hashlib.sha256(text.encode()).hexdigest()}
-    return found
+@dataclass(frozen=True)
+class Outcome:
+    """What tracking did.
+
+    Attributes:
+        logged: new runs.
+        waiting: runs that are still to be logged.
+        problem: why, in one line; empty where nothing waits.
+    """
+
+    logged: int = 0
+    waiting: int = 0
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if not self.problem:
+            return f"{self.logged} new runs"
+        return (
+            f"{self.logged} new runs, {self.waiting} not logged: {self.problem}. The next `fishbone reproduce` or"
+            " `fishbone track` makes up for them."
+        )
 
 
-def track(study: str, root: Path = Path()) -> int:
-    """Log what is recorded and not yet logged; returns the number of new runs."""
-    files = {path: entry for path, entry in recorded(study, root).items() if (root / path).is_file()}
-    if not files:
-        return 0
-    # Set before the import: MLflow's telemetry starts on import.
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
-    from mlflow import MlflowClient
-
-    store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root.resolve() / 'mlflow.db'}")
-    client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name("fishbone")
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment("fishbone")
-    parent = _parent(client, experiment_id, study)
-    known = {run.data.tags.get("stage.digest") for run in _children(client, experiment_id, parent)}
-    new = {path: entry for path, entry in files.items() if entry["digest"] not in known}
-    common = _provenance(study, root) | {"mlflow.parentRunId": parent, "study": study}
-    for path, entry in new.items():
-        _log(client, experiment_id, root, path, common | entry)
-    return len(new)
+def finished(study: str, root: Path) -> list[Run]:
+    """The study's recorded jobs whose files are here as recorded, and were made with the present parameters."""
+    stages, present = recorded(study, root), load_study(study, root)
+    outputs = {path: md5 for stage in stages.values() for path, md5 in stage.outs.items()}
+    runs = runs_of(study, outputs, {stage: present[stage] for stage in stages})
+    return [run for run in runs if _same(run, stages[run.fields["stage"]].params) and as_recorded(run, root)]
 
 
-def _parent(client, experiment_id: str, study: str) -> str:
-    found = client.search_runs([experiment_id], f"tags.study = '{study}' and tags.kind = 'study'")
-    if found:
-        return found[0].info.run_id
-    run = client.create_run(experiment_id, run_name=study, tags={"study": study, "kind": "study"})
-    client.set_terminated(run.info.run_id)
-    return run.info.run_id
+def _same(run: Run, block: dict) -> bool:
+    try:
+        return parameters_of(run.fields, block) == run.parameters
+    except KeyError:
+        return False  # recorded before the stage had this parameter
 
 
-def _children(client, experiment_id: str, parent: str) -> list:
-    runs, token = [], None
-    while True:
-        page = client.search_runs([experiment_id], f"tags.mlflow.parentRunId = '{parent}'", page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Outcome:
+    """Log what is recorded and not yet logged, as the server says.
+
+    Args:
+        code: what `code_state` told before anything was written.
+    """
+    runs = finished(study, root)
+    if not runs:
+        return Outcome()
+    os.environ |= QUIET | {key: value for key, value in PATIENCE.items() if key not in os.environ}
+    for name in ("urllib3", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from fishbone.provenance.mlflow_sink import Sink
+
+    logged, waiting = 0, len(runs)
+    try:
+        sink = Sink(_store(root), study, root)
+        known = sink.known()
+        new = [run for run in runs if run.digest not in known]
+        waiting = len(new)
+        for run in new:
+            sink.log(run, code)
+            logged += 1
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        return Outcome(logged, waiting - logged, _reason(error, _store(root)))
+    write_text(_marker(study, root), _state(runs, root))
+    return Outcome(logged)
 
 
-def _provenance(study: str, root: Path) -> dict[str, str]:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True).stdout.strip()
-
-    return {
-        "mlflow.source.git.commit": git("rev-parse", "HEAD"),
-        "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))),
-        "dvc.lock.sha256": sha256(folder(study, root) / "dvc.lock"),
-    }
+def catch_up(study: str, root: Path, code: dict[str, str]) -> Outcome:
+    """`track`, without asking the server where the last `track` logged the very same runs there: milliseconds."""
+    marker, store = _marker(study, root), _store(root)
+    gone = store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file()
+    if marker.is_file() and not gone and marker.read_text(encoding="utf-8") == _state(finished(study, root), root):
+        return Outcome()
+    return track(study, root, code)
 
 
-def _log(client, experiment_id: str, root: Path, path: str, tags: dict[str, str]) -> None:
-    from mlflow.entities import Metric
+def _store(root: Path) -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
-    run = client.create_run(
-        experiment_id,
-        run_name=path.split("/", 2)[2].removesuffix("metrics.json").rstrip("/."),
-        tags={"metrics": path, **{("stage.digest" if k == "digest" else k): v for k, v in tags.items()}},
-    )
-    now = run.info.start_time
-    points = [Metric(name, value, now, 0) for name, value in read_json(root / path).items()]
-    history = (root / path).with_name("history.csv")
-    if history.is_file():
-        with open(history, encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                step = int(row.pop("step"))
-                points += [Metric(f"history/{k}", float(v), now, step) for k, v in row.items() if v != ""]
-    for start in range(0, len(points), 1000):
-        client.log_batch(run.info.run_id, metrics=points[start : start + 1000])
-    client.set_terminated(run.info.run_id)
+
+def _marker(study: str, root: Path) -> Path:
+    return root / ".snakemake" / "fishbone" / f"{study}.tracked"
+
+
+def _state(runs: list[Run], root: Path) -> str:
+    """Hashed, since the store's address may hold a password."""
+    text = json.dumps([_store(root), sorted(run.digest for run in runs)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _reason(error: BaseException, store: str) -> str:
+    # The innermost says it shortest: "Connection refused".
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    told = f"MLflow at {store}: {lines[0][:200].rstrip('. ')}"
+    return re.sub(r"//[^/@\s]*@", "//", told)  # passwords
 
 
 @click.command(epilog="Example: fishbone track --study quick && mlflow ui --backend-store-uri sqlite:///mlflow.db")
 @click.option("--study", default=QUICK, show_default=True)
 def command(study: str) -> None:
-    """Log a study's recorded metrics to MLflow."""
-    load_study(study)
-    click.echo(f"{track(study)} new runs")
+    """Log a study's recorded parameters, metrics and artefacts to MLflow."""
+    code = code_state()
+    outcome = track(study, Path(), code)
+    click.echo(outcome)
+    if outcome.problem:
+        raise SystemExit(1)
