@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluate
+from fishbone.nn.memory_format import arranged, memory_format
 from fishbone.seeding import torch_generator
 
 
@@ -67,7 +68,11 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     amd = Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    return torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported())
+    faster = torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported())
+    # What the processor can do is not yet what the libraries use: ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA restrict
+    # them, and they then emulate bf16 on narrower kernels.
+    allowed = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return faster and allowed and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def train(
@@ -92,7 +97,7 @@ def train(
     """
     device = pick_device(recipe.device)
     bf16 = uses_bf16(recipe.precision, device)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device, memory_format=memory_format(model))
     optimiser = torch.optim.SGD(
         model.parameters(), lr=0.0, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
     )
@@ -132,7 +137,7 @@ def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epo
         images = crop_and_flip(inputs[batch], recipe.padding, recipe.flip, draws)
         if epoch < recipe.early_epochs:
             images = F.interpolate(images, size=recipe.early_size, mode="bilinear", antialias=True)
-        images = images.to(device, memory_format=torch.channels_last)
+        images = arranged(images.to(device), model)
         target = labels[batch].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(images)

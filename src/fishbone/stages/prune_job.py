@@ -23,6 +23,7 @@ from fishbone.errors import InputError
 from fishbone.files import read_tensors, sha256, write_history, write_json, write_tensors
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluate
+from fishbone.nn.memory_format import memory_format
 from fishbone.nn.models import load_model, save_model
 from fishbone.nn.train import Recipe, uses_bf16
 from fishbone.pruning.compensation import Solver
@@ -135,7 +136,7 @@ class Judge:
         return cls(splits, params.judging_images, recalibration, uses_bf16(params.precision, torch.device("cpu")))
 
     def accuracy(self, network: nn.Module, split: str) -> float:
-        faster = copy.deepcopy(network).to(memory_format=torch.channels_last)  # a quarter less time
+        faster = copy.deepcopy(network).to(memory_format=memory_format(network))  # channels_last: a quarter less time
         return evaluate(faster, *self.splits[split])["accuracy"]
 
     def quick(self, network: nn.Module) -> float:
