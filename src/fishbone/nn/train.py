@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.divergence import require_finite
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.memory_format import arranged, memory_format
 from fishbone.seeding import torch_generator
@@ -94,6 +95,9 @@ def train(
     Returns:
         A row an epoch: ``step``, ``learning_rate``, ``train_loss``, ``train_accuracy``, ``validation_loss``,
         ``validation_accuracy``.
+
+    Raises:
+        InputError: a loss is not finite; no checkpoint of that epoch is written.
     """
     device = pick_device(recipe.device)
     bf16 = uses_bf16(recipe.precision, device)
@@ -111,6 +115,7 @@ def train(
         model.train()
         loss, accuracy = _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch)
         held = evaluate(model, validation[0].to(device), validation[1].to(device))
+        require_finite(held["loss"], "the validation loss", f"epoch {epoch + 1}")
         history.append(
             {
                 "step": epoch + 1,
@@ -133,7 +138,7 @@ def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epo
     order = torch.randperm(len(labels), generator=torch_generator(seed, "order", epoch))
     draws = torch_generator(seed, "augmentation", epoch)
     loss_sum = correct = 0.0
-    for batch in order.split(recipe.batch):
+    for step, batch in enumerate(order.split(recipe.batch), start=1):
         images = crop_and_flip(inputs[batch], recipe.padding, recipe.flip, draws)
         if epoch < recipe.early_epochs:
             images = F.interpolate(images, size=recipe.early_size, mode="bilinear", antialias=True)
@@ -143,6 +148,7 @@ def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epo
             logits = model(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, target)
+        require_finite(loss.item(), "the loss", f"epoch {epoch + 1}, step {step}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

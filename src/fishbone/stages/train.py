@@ -58,6 +58,7 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
     from fishbone.data.dataset import load_dataset
     from fishbone.files import write_history, write_json
     from fishbone.nn.checkpoint import Checkpoint
+    from fishbone.nn.divergence import require_finite
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import build, save_model, sidecar
     from fishbone.nn.train import Recipe, train
@@ -75,6 +76,7 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
 
     model.half().float()
     final = {split: evaluate(model, *dataset.split(split)) for split in ("validation", "test")}
+    require_finite(final["test"]["loss"], "the test loss", "rounding to half precision")
     save_model(out / "model.safetensors", model.half(), sidecar(architecture, dataset))
     write_history(out / "history.csv", history)
     write_json(
