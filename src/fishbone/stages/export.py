@@ -73,11 +73,12 @@ def command(
     from fishbone.data.dataset import load_dataset
     from fishbone.edge.checked import check_masks, checked_export, checked_int8
     from fishbone.edge.gates import GateError
-    from fishbone.files import read_tensors, sha256
+    from fishbone.files import read_tensors, sha256, try_output
     from fishbone.nn.models import load_model
 
     torch.set_num_threads(params.threads)
     _check_name(out)
+    try_output(out)
     network, description = load_model(weights)
     dataset = load_dataset(data)
     _check_data(description, weights, dataset, data)

@@ -56,7 +56,7 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
     import torch
 
     from fishbone.data.dataset import load_dataset
-    from fishbone.files import write_history, write_json
+    from fishbone.files import try_output, write_history, write_json
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.divergence import require_finite
     from fishbone.nn.evaluate import evaluate
@@ -64,6 +64,7 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
     from fishbone.nn.train import Recipe, train
 
     torch.set_num_threads(params.threads)
+    try_output(out / "metrics.json")
     dataset = load_dataset(data)
     architecture = {
         "name": "resnet", "depth": params.depth, "width": params.width,
