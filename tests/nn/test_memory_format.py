@@ -67,7 +67,7 @@ def test_gradients_of_the_two_branch_network_are_those_of_float64(channels, bf16
 # In a process of its own: what is wrong here also damages memory, and would end the whole test run.
 NARROW = """
 import torch
-from test_gradients import assert_right, images, resnet
+from test_memory_format import assert_right, images, resnet
 torch.set_num_threads(1)
 for count, side, width in (160, 8, 4), (16, 48, 8):
     for inputs in images(count, 1, side).values():
