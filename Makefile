@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup reproduce publish test lint bench clean
+.PHONY: setup reproduce publish test test-avx2 lint bench clean
 
 setup: $(READY)
 	@echo "== ready: . .venv/bin/activate, then fishbone --help"
@@ -26,6 +26,12 @@ publish: $(READY)
 test: $(READY)
 	@echo "== tests (slow ones: .venv/bin/pytest -m slow)"
 	@python -m pytest
+
+# What computes gradients, once more with the kernels of processors without AVX-512.
+LEARNING := nn curvature pruning federated gan $(addprefix stages/test_,train.py prune.py federate.py gan.py)
+test-avx2: $(READY)
+	@echo "== tests of what learns, on AVX2 alone"
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m pytest $(addprefix tests/,$(LEARNING))
 
 lint: $(READY)
 	@echo "== ruff, snakefmt, snakemake --lint"

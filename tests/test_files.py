@@ -1,3 +1,6 @@
+import os
+from stat import S_ISDIR
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from fishbone.files import (
     read_tensors,
     replacing,
     sha256,
+    try_output,
     write_history,
     write_json,
     write_npz,
@@ -25,6 +29,45 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         temporary.write_text("half" + str(1 / 0))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+    calls = []
+    flush, rename = os.fsync, os.replace
+    kinds = {True: "folder", False: "file"}
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(kinds[S_ISDIR(os.fstat(fd).st_mode)]), flush(fd)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (calls.append("rename"), rename(old, new)))
+    write_json(tmp_path / "a.json", 1)
+    assert calls == ["file", "rename", "folder"]
+
+
+def test_temporary_files_of_killed_writers_are_swept_and_no_others(tmp_path):
+    others = [".a.txt.json", ".a.txt.abcdefgh.json", ".b.txt.abcdefgh.txt", ".a.txt.abc.txt", "a.txt.abcdefgh.txt"]
+    for name in [".a.txt.abcdefgh.txt", ".a.txt.q_3z0987.txt", *others]:
+        (tmp_path / name).write_text("")
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("slow")
+        with replacing(tmp_path / "a.txt") as faster:
+            faster.write_text("fast")
+        assert temporary.exists()
+    assert (tmp_path / "a.txt").read_text() == "slow"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", *others}
+
+
+def test_an_output_that_can_be_written_is_tried_without_a_trace(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    try_output(tmp_path / "a.txt")
+    try_output(tmp_path / "new" / "a.txt")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
+
+
+@pytest.mark.parametrize("place", ["file/a.txt", "folder", "n" * 245 + ".onnx"])
+def test_an_output_that_cannot_be_written_is_named_beforehand(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"--out: cannot be written: .*Give a place that you may write to"):
+        try_output(tmp_path / place)
 
 
 def test_same_content_gives_the_same_bytes(tmp_path):

@@ -1,14 +1,18 @@
 """Reading and writing artefacts: every file appears whole or not at all.
 
-Writers create a temporary file beside the target and rename it, so a killed process leaves
-the old content (or nothing). The same content gives the same bytes: JSON keys are sorted,
+Writers create a temporary file beside the target and rename it, so a killed process or a power cut
+leaves the old content (or nothing). The same content gives the same bytes: JSON keys are sorted,
 ``.npz`` members carry no time, and ``.safetensors`` headers hold at most one metadata key.
 """
 
+import contextlib
 import csv
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,24 +21,84 @@ from pathlib import Path
 import numpy as np
 
 from fishbone.errors import InputError
+from fishbone.locking import try_lock
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it is renamed to ``path``."""
+    """Yield a temporary path in the same folder; on success it is renamed to ``path``, and lasts through a power cut.
+
+    Temporary files that killed processes left of the same ``path`` are removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    _sweep(path)
+    handle, temporary = _temporary(path)
     try:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        _flush(temporary)  # before the rename: else the name may outlive the content
         os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # not every file system can
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def try_output(path: str | Path, field: str = "--out") -> None:
+    """Raise now what writing the file ``path`` would raise once the work is done; leaves nothing behind.
+
+    Raises:
+        InputError: it is a folder, or no file of this name can be made in its folder.
+    """
+    path = Path(path)
+    present = path.parent.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        handle, temporary = _temporary(path)
+    except OSError as error:
+        remedy = "Give a place that you may write to."
+        raise InputError(f"cannot be written: {error.strerror}", file=path, field=field, remedy=remedy) from None
+    temporary.unlink()
+    os.close(handle)
+    if not present:
+        with contextlib.suppress(OSError):  # another job's files are in it by now
+            path.parent.rmdir()
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """(descriptor, path) of a new file beside ``path``, locked so that it is not taken for a leftover."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)  # swept before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of ``path`` whose writer is no more."""
+    leftover = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(path.suffix)}")
+    for entry in os.scandir(path.parent):
+        if leftover.fullmatch(entry.name):
+            with contextlib.suppress(OSError), open(entry.path, "rb") as file:  # gone, or still written
+                if try_lock(file.fileno()):
+                    os.unlink(entry.path)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256(path: str | Path) -> str:
@@ -101,7 +165,7 @@ def read_tensors(path: str | Path, prefix: str = "") -> tuple[dict, dict]:
             # Copies: the file's own memory is not aligned as torch's is, and products on it differ in the last bits.
             wanted = [key for key in list(file.keys()) if key.startswith(prefix)]
             tensors = {key.removeprefix(prefix): file.get_tensor(key).clone() for key in wanted}
-            header = json.loads((file.metadata() or {}).get("json", "{}"))
-    except (FileNotFoundError, SafetensorError, ValueError) as error:
+            header = dict(json.loads((file.metadata() or {}).get("json", "{}")))
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise InputError(f"cannot be read as safetensors: {error}", file=path, remedy="Make the file again.") from None
     return tensors, header

@@ -15,9 +15,9 @@ from fishbone.errors import InputError
 
 
 class Block(BaseModel):
-    """A frozen block of parameters: no coercion, no unknown keys."""
+    """A frozen block of parameters: no coercion, no unknown keys, no number that is not finite."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, value: dict | str, *, file: str | Callable[[tuple], str], field: str = "") -> Self:
@@ -55,6 +55,8 @@ def _remedy(problem: dict) -> str:
             return "Remove it or mend its spelling; `fishbone params --schema` lists the keys."
         case "missing", _:
             return "Add it; there are no defaults."
+        case "finite_number", _:
+            return "Give a finite number: not .inf, -.inf or .nan, and no more than 1.8e+308."
         case "float_type", str(text) if "e" in text.lower():
             return "YAML 1.1 reads this as text: write 0.001, or 1.0e-3 with dot and sign."
         case _:

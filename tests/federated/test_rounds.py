@@ -22,6 +22,7 @@ from small_federation import (
 from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
+from fishbone.errors import InputError
 from fishbone.federated.aggregate import by_samples, class_half
 from fishbone.federated.messages import EmbeddingRequest, Train, Update
 from fishbone.federated.roles import HorizontalRole, VerticalRole
@@ -223,7 +224,7 @@ def test_a_spoilt_update_is_rejected_counted_and_has_no_influence(member, value)
 def test_a_round_without_any_answer_fails():
     roles = mixed_roles(LABELS, 1, 1)
     broken, start = with_faults(roles, {"h00000": vanish, "v00000/labels": spoil(lambda weight: weight * np.nan)})
-    with pytest.raises(RuntimeError, match="1 members unreachable, 1 rejected, none left"):
+    with pytest.raises(InputError, match="1 members unreachable, 1 rejected, none left"):
         broken.round(1, start)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_game import SETTING, equal, fsl_gan, images
 
+from fishbone.errors import InputError
 from fishbone.files import write_tensors
 from fishbone.gan import assemble
 from fishbone.gan.samples import draw
@@ -69,5 +70,21 @@ def test_samples_depend_on_weights_and_seed_not_on_running_statistics():
 def test_divergence_is_a_failure_that_names_the_learning_rate():
     game = fsl_gan()
     game.server.optimiser.param_groups[0]["lr"] = float("inf")
-    with pytest.raises(RuntimeError, match=r"round 1 diverged.*lower the learning rate"):
+    with pytest.raises(InputError, match=r"^learning_rate: training diverged in round 1, step 2: .*Lower it"):
+        run(game, 2, Checkpoint(None, {}))
+
+
+def test_weights_spoilt_by_the_last_step_of_a_round_are_noticed_before_they_are_kept(tmp_path):
+    game = fsl_gan()
+    game.steps = 1
+    game.server.optimiser.param_groups[0]["lr"] = float("inf")
+    with pytest.raises(InputError, match="diverged in round 1: the generator's largest weight"):
+        run(game, 2, Checkpoint(tmp_path / "c.safetensors", {}))
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_divergence_in_one_place_is_noticed_at_once():
+    game = build("centralised")
+    game.discriminator_optimiser.param_groups[0]["lr"] = float("inf")
+    with pytest.raises(InputError, match=r"diverged in round 1, step 1: the loss"):
         run(game, 2, Checkpoint(None, {}))

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from fishbone.errors import InputError
+from fishbone.files import write_tensors
 from fishbone.nn.checkpoint import Checkpoint
 
 
@@ -32,3 +33,39 @@ def test_no_path_keeps_nothing(tmp_path):
     checkpoint = Checkpoint(None, {})
     checkpoint.save({"w": torch.zeros(1)}, {})
     assert checkpoint.load() is None
+
+
+def test_no_flipped_bit_gets_through(tmp_path):
+    path = tmp_path / "c.safetensors"
+    checkpoint = Checkpoint(path, {"lr": 0.1})
+    kept = {"w": torch.arange(4.0).reshape(2, 2), "mask": torch.tensor([True, False]), "steps": torch.tensor(3)}
+    state = {"history": [{"loss": 0.1}]}
+    checkpoint.save(kept, state)
+    content = path.read_bytes()
+    damaged = []
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        try:
+            tensors, read = checkpoint.load()
+        except InputError as error:
+            damaged.append(str(error))
+        else:  # a space between two parts of the header
+            assert all(torch.equal(tensors[name], value) for name, value in kept.items())
+            assert read == state
+    assert len(damaged) > 0.98 * len(content)
+    assert all("is damaged" in message and f"Delete {path} and run again." in message for message in damaged)
+
+
+def test_checkpoint_of_an_earlier_version_is_ignored(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", {"lr": 0.1})
+    write_tensors(checkpoint.path, {"w": torch.ones(1)}, {"identity": checkpoint.identity, "state": {}})
+    assert checkpoint.load() is None
+
+
+def test_checkpoint_is_one_process_own_from_the_first_look_to_the_end_of_the_work(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", {})
+    checkpoint.load()
+    assert {path.name for path in tmp_path.iterdir()} == {"c.safetensors.lock"}
+    checkpoint.save({}, {})
+    checkpoint.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -153,13 +153,13 @@ def test_a_result_that_is_not_as_recorded_or_was_made_with_other_parameters_is_n
     assert everything - {run.job for run in track.finished(STUDY, root)} == {"train/digits/seed0"}
     record(root)
     assert everything == {run.job for run in track.finished(STUDY, root)}
-    (root / "studies" / f"{STUDY}.yaml").write_text("train: {epochs: 4}\n")
+    (root / "studies" / STUDY / "params.yaml").write_text("train: {epochs: 4}\n")
     left = {run.job for run in track.finished(STUDY, root)}
     assert everything - left == {"train/digits/seed0"}
 
 
 def test_small_numbers_as_dvc_writes_them_are_the_parameters_they_were(tmp_path):
-    lock = recorded_study(tmp_path) / "dvc.lock"
+    lock = recorded_study(tmp_path) / "studies" / STUDY / "dvc.lock"
     text = lock.read_text()
     assert "1.0e-05" in text
     lock.write_text(text.replace("1.0e-05", "1e-05"))

@@ -151,7 +151,7 @@ def test_killed_run_resumes_to_the_same_bytes(data, tmp_path):
 
 @pytest.mark.parametrize("method", ["hovefl-4-2", "centralised"])
 def test_divergence_is_a_failure_that_names_the_learning_rate(data, tmp_path, method):
-    with pytest.raises(RuntimeError, match="lower the learning rate"):
+    with pytest.raises(InputError, match=r"^learning_rate: training diverged in round 1, .*Lower it"):
         federate(data, tmp_path, method, learning_rate=dict.fromkeys(PARAMS["learning_rate"], 1e30))
     assert not (tmp_path / "metrics.json").exists()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from holding import other_process
 from killing import hashes, kill_when, run
 from stripes import save_stripes
 
@@ -267,3 +268,14 @@ def test_other_data_than_the_network_was_trained_on_is_refused(trained, tmp_path
     save_dataset(tmp_path / "other.npz", **arrays | {"labels": arrays["labels"][::-1].copy()})
     with pytest.raises(InputError, match="trained on other data"):
         prune((trained[0], tmp_path / "other.npz"), tmp_path / "out")
+
+
+def test_two_jobs_do_not_share_the_copies_made_on_the_way(trained, tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr("fishbone.stages.prune_job.hold", lambda folder: folders.append(folder) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prune(trained, tmp_path / "out")
+    monkeypatch.undo()
+    assert folders[0].parent == tmp_path / "out"
+    with other_process(folders[0]) as process, pytest.raises(InputError, match=rf"\.kept-.*process {process.pid} on "):
+        prune(trained, tmp_path / "out")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fishbone.nn.divergence import require_finite
 from fishbone.seeding import torch_generator
 
 
@@ -33,13 +34,18 @@ class LocalTraining:
 def train_locally(
     model: nn.Module, inputs: Tensor, labels: Tensor, local: LocalTraining, owner: str, round_: int
 ) -> float:
-    """Train in place on whole images (N, C, H, W); mean cross-entropy of the last epoch in nats."""
+    """Train in place on whole images (N, C, H, W); mean cross-entropy of the last epoch in nats.
+
+    Raises:
+        InputError: a loss is not finite.
+    """
     optimiser = local.optimiser(model.parameters())
     total = 0.0
-    for epoch in local.batches(owner, round_, len(labels)):
+    for number, epoch in enumerate(local.batches(owner, round_, len(labels)), start=1):
         total = 0.0
-        for batch in epoch:
+        for step, batch in enumerate(epoch, start=1):
             loss = F.cross_entropy(model(inputs[batch]), labels[batch])
+            require_finite(loss.item(), "the loss", f"round {round_}, {owner}, local epoch {number}, step {step}")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -6,7 +6,6 @@ returns something inadmissible, is left out and the weights p_k are those of the
 is whole or left out.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +13,13 @@ from fractions import Fraction
 
 from torch import Tensor
 
+from fishbone.errors import InputError
 from fishbone.federated.aggregate import Contribution, admissible, server_step, weighted_mean
 from fishbone.federated.messages import Begin, Finish, Train, Update
 from fishbone.federated.roles import HorizontalRole, Role, VerticalRole
 from fishbone.federated.transport import Transport, Unreachable
 from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.divergence import require_finite
 
 Weights = dict[str, Tensor]
 
@@ -70,7 +71,7 @@ class Federation:
         """Round ``number`` from ``weights``.
 
         Raises:
-            RuntimeError: no member is left.
+            InputError: no member is left.
         """
         answers: dict[str, list[Update]] = {}
         unreachable = rejected = 0
@@ -86,10 +87,9 @@ class Federation:
                 rejected += 1
         shares = self.weighting([role for role in self.roles if role.id in answers])
         if not shares:
-            raise RuntimeError(
-                f"round {number}: {unreachable} members unreachable, {rejected} rejected, none left; "
-                "if updates are rejected because they are not finite, lower the learning rate"
-            )
+            problem = f"round {number}: {unreachable} members unreachable, {rejected} rejected, none left"
+            remedy = "Lower the learning rate if it is updates with weights that are not finite."
+            raise InputError(problem, remedy=remedy)
         admitted = [Contribution(shares[member], one) for member, updates in answers.items() for one in updates]
         counts = self._traffic() + Counts(members_unreachable=unreachable, members_rejected=rejected)
         mean = server_step(weights, weighted_mean(admitted), self.server_rate(number))
@@ -149,14 +149,13 @@ def run(
         report: called with every new row of history.
 
     Raises:
-        RuntimeError: training diverged.
+        InputError: training diverged.
     """
     progress = _resume(checkpoint) or Progress(start)
     for number in range(len(progress.history) + 1, rounds + 1):
         result = advance(number, progress.weights)
         held = validate(result.weights)
-        if not math.isfinite(held["loss"]):
-            raise RuntimeError(f"round {number}: the validation loss is {held['loss']}; lower the learning rate")
+        require_finite(held["loss"], "the validation loss", f"round {number}")
         counts = progress.counts + result.counts
         row = {
             "step": number,

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fishbone.data.dataset import channels_first
 from fishbone.errors import InputError
 from fishbone.seeding import numpy_generator, torch_generator
 
 
 def to_unit_range(images: np.ndarray) -> Tensor:
     """uint8 (N, H, W, C) → float32 (N, C, H, W) in [-1, 1]."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+    return torch.from_numpy(channels_first(images)).float().div(127.5).sub(1)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

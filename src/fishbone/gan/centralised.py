@@ -12,6 +12,7 @@ from torch import Tensor
 from fishbone.gan import losses, state
 from fishbone.gan.batches import noise, positions
 from fishbone.nn.dcgan import Discriminator, Generator, key_dropout
+from fishbone.nn.divergence import require_finite
 
 NAME = "user0"
 
@@ -45,10 +46,16 @@ class Centralised:
         self.seed = seed
 
     def round(self, number: int) -> dict[str, float]:
-        """Round ``number`` (from 0); mean losses over its steps."""
+        """Round ``number`` (from 0); mean losses over its steps.
+
+        Raises:
+            InputError: a loss is not finite.
+        """
         sums = torch.zeros(2, dtype=torch.float64)
         for step in range(number * self.steps, (number + 1) * self.steps):
-            sums += torch.tensor(self._step(step), dtype=torch.float64)
+            losses = torch.tensor(self._step(step), dtype=torch.float64)
+            require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}")
+            sums += losses
         discriminator_loss, generator_loss = (sums / self.steps).tolist()
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fishbone.data.dataset import channels_first
+
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
@@ -55,7 +57,7 @@ class FeatureSpace:
         parts = []
         for start in range(0, len(images), batch):
             scaled = (images[start : start + batch].astype(np.float32) / 255 - self.mean) / self.std
-            inputs = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+            inputs = torch.from_numpy(channels_first(scaled))
             parts.append(self.classifier.features(inputs))
         return torch.cat(parts)
 

@@ -17,6 +17,7 @@ from fishbone.federated.messages import Update
 from fishbone.gan import state
 from fishbone.gan.server import Server
 from fishbone.gan.user import User
+from fishbone.nn.divergence import require_finite
 from fishbone.split.chain import routes
 from fishbone.split.wire import Route, Wire
 
@@ -59,12 +60,18 @@ class FslGan:
         return self.server.generator
 
     def round(self, number: int) -> dict[str, float]:
-        """Round ``number`` (from 0); mean losses over its steps, users weighted by n_k / n."""
+        """Round ``number`` (from 0); mean losses over its steps, users weighted by n_k / n.
+
+        Raises:
+            InputError: a loss is not finite.
+        """
         for user in self.users:
             self._send_weights(user)
         sums = torch.zeros(2, dtype=torch.float64)
         for step in range(number * self.steps, (number + 1) * self.steps):
-            sums += self._step(step)
+            losses = self._step(step)
+            require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}")
+            sums += losses
         self.discriminator = self._average(number)
         discriminator_loss, generator_loss = (sums / self.steps).tolist()
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}

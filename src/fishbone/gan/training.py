@@ -1,13 +1,13 @@
 """The loop over rounds that all GANs share: train, measure, keep a checkpoint."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.dcgan import Generator
+from fishbone.nn.divergence import require_finite
 
 
 class Game(Protocol):
@@ -36,7 +36,7 @@ def train(
         report: called with each round's row.
 
     Raises:
-        RuntimeError: a loss is not finite.
+        InputError: a loss or a weight of the generator is not finite; no checkpoint of that round is written.
 
     Returns:
         A row a round: ``step``, what `Game.round` gives, what ``measure`` gives.
@@ -48,8 +48,9 @@ def train(
         history = saved["history"]
     for number in range(len(history), rounds):
         losses = game.round(number)
-        if not all(map(math.isfinite, losses.values())):
-            raise RuntimeError(f"round {number + 1} diverged ({losses}); lower the learning rate")
+        # The losses of a round's last step do not show what that step made of the weights.
+        largest = nn.utils.parameters_to_vector(game.generator.parameters()).detach().abs().max().item()
+        require_finite(largest, "the generator's largest weight", f"round {number + 1}")
         history.append({"step": number + 1, **losses, **measure(game.generator)})
         tensors, saved = game.save()
         checkpoint.save(tensors, {"game": saved, "history": history})

@@ -1,7 +1,8 @@
 """Progress of long work in one file, so that a killed process resumes to the bit-identical end.
 
-The file is ``.safetensors`` (tensors) with a JSON header (``state``: counters and history, and the ``identity``
-of the work). A checkpoint of other work — other parameters, inputs or seed — is ignored, never resumed.
+The file is ``.safetensors`` (tensors) with a JSON header (``state``: counters and history, the ``identity`` of the
+work, and the ``sha256`` of all that). A checkpoint of other work — other parameters, inputs or seed — is ignored, never
+resumed; so is one without a checksum, which earlier versions wrote.
 """
 
 import hashlib
@@ -9,13 +10,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from fishbone.errors import InputError
 from fishbone.files import read_tensors, write_tensors
+from fishbone.locking import Lock, hold
 
 
 class Checkpoint:
-    """Where progress is kept; ``path`` None keeps none.
+    """Where progress is kept; ``path`` None keeps none. From the first use on, no other process may use it.
 
     Args:
         path: file to write; its folder is made.
@@ -25,20 +29,62 @@ class Checkpoint:
     def __init__(self, path: str | Path | None, identity: Mapping):
         self.path = None if path is None else Path(path)
         self.identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self._lock: Lock | None = None
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
-        """(tensors, state) of this very work, or None where there is nothing to resume."""
-        if self.path is None or not self.path.exists():
+        """(tensors, state) of this very work, or None where there is nothing to resume.
+
+        Raises:
+            InputError: the file is damaged, or another process works on it.
+        """
+        if self.path is None:
             return None
-        tensors, header = read_tensors(self.path)
+        self._lock = hold(self.path)
+        if not self.path.exists():
+            return None
+        tensors, header = read_checked(self.path)
         return (tensors, header["state"]) if header.get("identity") == self.identity else None
 
     def save(self, tensors: Mapping[str, Tensor], state: Mapping) -> None:
         """Replace the checkpoint; a kill during the call leaves the previous one."""
         if self.path is not None:
-            write_tensors(self.path, tensors, {"identity": self.identity, "state": state})
+            self._lock = hold(self.path)
+            write_checked(self.path, tensors, {"identity": self.identity, "state": state})
 
     def remove(self) -> None:
         """The work is done and its results are written."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.release()
+
+
+def write_checked(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping) -> None:
+    """As `fishbone.files.write_tensors`, with a checksum of tensors and header in the header."""
+    write_tensors(path, tensors, {**header, "sha256": _checksum(tensors, header)})
+
+
+def read_checked(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """Inverse of `write_checked`; the header is empty where an earlier version wrote it, without a checksum.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    remedy = f"Delete {path} and run again."
+    try:
+        tensors, header = read_tensors(path)
+    except InputError:
+        raise InputError("is damaged: it cannot be read as safetensors", file=path, remedy=remedy) from None
+    if header.keys() == {"identity", "state"}:
+        return {}, {}
+    if header.pop("sha256", None) != _checksum(tensors, header):
+        raise InputError("is damaged: its content does not have its checksum", file=path, remedy=remedy)
+    return tensors, header
+
+
+def _checksum(tensors: Mapping[str, Tensor], header: Mapping) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fishbone.nn.memory_format import arranged
+
 
 @torch.no_grad()
 def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 128) -> dict[str, float]:
@@ -14,7 +16,7 @@ def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 128)
     loss = correct = 0.0
     with evaluating(model):
         for start in range(0, len(labels), batch):
-            logits = model(_channels_last(inputs[start : start + batch])).float()
+            logits = model(arranged(inputs[start : start + batch], model)).float()
             target = labels[start : start + batch]
             loss += F.cross_entropy(logits, target, reduction="sum").double().item()
             correct += (logits.argmax(1) == target).sum().item()
@@ -38,7 +40,7 @@ def recalibrate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
             norm.momentum = None
             norm.train()
         for batch in batches:
-            model(_channels_last(batch))
+            model(arranged(batch, model))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -53,8 +55,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before.items():
             module.training = training
-
-
-def _channels_last(inputs: Tensor) -> Tensor:
-    """The same images with channels innermost in memory: float32 convolutions measured 1.2 to 1.3 times faster."""
-    return inputs.to(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs

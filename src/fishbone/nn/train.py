@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.divergence import require_finite
 from fishbone.nn.evaluate import evaluate
+from fishbone.nn.memory_format import arranged, memory_format
 from fishbone.seeding import torch_generator
 
 
@@ -67,7 +69,11 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     amd = Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    return torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported())
+    faster = torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported())
+    # What the processor can do is not yet what the libraries use: ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA restrict
+    # them, and they then emulate bf16 on narrower kernels.
+    allowed = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return faster and allowed and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def train(
@@ -89,10 +95,13 @@ def train(
     Returns:
         A row an epoch: ``step``, ``learning_rate``, ``train_loss``, ``train_accuracy``, ``validation_loss``,
         ``validation_accuracy``.
+
+    Raises:
+        InputError: a loss is not finite; no checkpoint of that epoch is written.
     """
     device = pick_device(recipe.device)
     bf16 = uses_bf16(recipe.precision, device)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device, memory_format=memory_format(model))
     optimiser = torch.optim.SGD(
         model.parameters(), lr=0.0, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
     )
@@ -106,6 +115,7 @@ def train(
         model.train()
         loss, accuracy = _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch)
         held = evaluate(model, validation[0].to(device), validation[1].to(device))
+        require_finite(held["loss"], "the validation loss", f"epoch {epoch + 1}")
         history.append(
             {
                 "step": epoch + 1,
@@ -128,16 +138,17 @@ def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epo
     order = torch.randperm(len(labels), generator=torch_generator(seed, "order", epoch))
     draws = torch_generator(seed, "augmentation", epoch)
     loss_sum = correct = 0.0
-    for batch in order.split(recipe.batch):
+    for step, batch in enumerate(order.split(recipe.batch), start=1):
         images = crop_and_flip(inputs[batch], recipe.padding, recipe.flip, draws)
         if epoch < recipe.early_epochs:
             images = F.interpolate(images, size=recipe.early_size, mode="bilinear", antialias=True)
-        images = images.to(device, memory_format=torch.channels_last)
+        images = arranged(images.to(device), model)
         target = labels[batch].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, target)
+        require_finite(loss.item(), "the loss", f"epoch {epoch + 1}, step {step}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -11,7 +11,7 @@ from torch import nn
 from fishbone.curvature.likelihoods import Softmax
 from fishbone.data.dataset import load_dataset
 from fishbone.errors import InputError
-from fishbone.files import read_tensors, write_history, write_json, write_tensors
+from fishbone.files import read_tensors, try_output, write_history, write_json, write_tensors
 from fishbone.nn.evaluate import evaluate
 from fishbone.pruning.images import draw
 from fishbone.pruning.surgeon import Surgeon
@@ -84,6 +84,7 @@ def prune_file(
     Raises:
         InputError: the network, its weights or the options do not do; names what.
     """
+    try_output(out / "metrics.json")
     dataset = load_dataset(data)
     network = load_network(spec, weights)
     images = min(1000, len(dataset.train))

@@ -102,8 +102,11 @@ def command(
         _check_name(out)
         wanted = [Variant(Source(weights, sparsity, channels), int8, out)]
     from fishbone.edge.gates import GateError
+    from fishbone.files import try_output
     from fishbone.stages.export_job import export
 
+    for variant in wanted:
+        try_output(variant.out)
     try:
         export(wanted, data, params, _print)
     except GateError as error:

@@ -77,11 +77,13 @@ def command(method: str, data: Path, seed: int, params: Params, checkpoint: Path
 
     from fishbone.data.dataset import load_dataset
     from fishbone.federated.rounds import run
+    from fishbone.files import try_output
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import build, save_model, sidecar
 
     torch.set_num_threads(params.threads)
+    try_output(out / "metrics.json")
     dataset = load_dataset(data)
     if params.parties > dataset.shape[2]:
         remedy = f"Give at most {dataset.shape[2]}, the width of the images in {data}."

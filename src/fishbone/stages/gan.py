@@ -78,7 +78,7 @@ def command(
     import torch
 
     from fishbone.data.dataset import load_dataset
-    from fishbone.files import sha256, write_history, write_json
+    from fishbone.files import sha256, try_output, write_history, write_json
     from fishbone.gan.evaluation import Evaluation
     from fishbone.gan.samples import write_grid
     from fishbone.gan.training import train
@@ -86,6 +86,7 @@ def command(
     from fishbone.nn.models import save_model, sidecar
 
     torch.set_num_threads(params.threads)
+    try_output(out / "metrics.json")
     dataset = load_dataset(data)
     space = _feature_space(classifier, dataset)
     evaluation = Evaluation(space, dataset, params.samples, params.validation_samples, seed)

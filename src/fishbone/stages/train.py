@@ -57,13 +57,15 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
     import torch
 
     from fishbone.data.dataset import load_dataset
-    from fishbone.files import write_history, write_json
+    from fishbone.files import try_output, write_history, write_json
     from fishbone.nn.checkpoint import Checkpoint
+    from fishbone.nn.divergence import require_finite
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import build, save_model, sidecar
     from fishbone.nn.train import Recipe, train
 
     torch.set_num_threads(params.threads)
+    try_output(out / "metrics.json")
     dataset = load_dataset(data)
     architecture = {
         "name": "resnet", "depth": params.depth, "width": params.width,
@@ -76,6 +78,7 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
 
     model.half().float()
     final = {split: evaluate(model, *dataset.split(split)) for split in ("validation", "test")}
+    require_finite(final["test"]["loss"], "the test loss", "rounding to half precision")
     save_model(out / "model.safetensors", model.half(), sidecar(architecture, dataset))
     write_history(out / "history.csv", history)
     write_json(

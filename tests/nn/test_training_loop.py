@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from fishbone.curvature.layout import Layout, prunable
+from fishbone.errors import InputError
+from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.models import build
+from fishbone.nn.train import Recipe, train, uses_bf16
+from fishbone.pruning.retraining import retrain
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_float32_where_the_libraries_may_not_use_wide_kernels(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert not uses_bf16("auto", CPU)
+    assert uses_bf16("bf16", CPU)
+    assert not uses_bf16("fp32", CPU)
+
+
+def test_auto_takes_bf16_only_where_the_convolutions_have_it():
+    assert not uses_bf16("auto", CPU) or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def recipe(**changes) -> Recipe:
+    usual = {
+        "epochs": 2, "batch": 8, "learning_rate": 0.1, "warmup": 0.3, "momentum": 0.9, "weight_decay": 0.0,
+        "padding": 0, "flip": False, "early_epochs": 0, "early_size": 8, "precision": "fp32", "device": "cpu",
+    }  # fmt: skip
+    return Recipe(**usual | changes)
+
+
+def noise(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    draws = torch.Generator().manual_seed(0)
+    return torch.randn(count, 1, 8, 8, generator=draws), torch.randint(0, 3, (count,), generator=draws)
+
+
+@pytest.mark.parametrize(("rate", "place"), [(1e30, r"epoch 1, step 2: the loss"), (3e38, r"epoch 1, step \d")])
+def test_training_stops_at_the_first_loss_that_is_not_finite_and_keeps_no_checkpoint(tmp_path, rate, place):
+    model = build({"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3})
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", {})
+    with pytest.raises(InputError, match=rf"^learning_rate: training diverged in {place}.*Lower it"):
+        train(model, noise(32), noise(8), recipe(learning_rate=rate), 0, checkpoint)
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_weights_spoilt_by_the_last_step_of_an_epoch_are_noticed_before_they_are_kept(tmp_path):
+    model = build({"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3})
+    one_step = recipe(batch=32, learning_rate=1e38)
+    with pytest.raises(InputError, match=r"diverged in epoch 1: the validation loss"):
+        train(model, noise(32), noise(8), one_step, 0, Checkpoint(tmp_path / "c.safetensors", {}))
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_training_of_what_pruning_left_stops_likewise():
+    model = build({"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3})
+    layout = Layout.of(model, prunable(model))
+    mask = torch.ones(layout.size, dtype=torch.bool)
+    with pytest.raises(InputError, match="diverged in epoch 1"):
+        retrain(model, layout, mask, noise(32), noise(8), recipe(learning_rate=1e30), 0)
