@@ -48,7 +48,8 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    running.acquire(STUDY)
+    global LOCK  # held as long as Snakemake runs
+    LOCK = running.acquire(STUDY)
     ledger.begin(STUDY)
 
 

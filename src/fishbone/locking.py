@@ -16,9 +16,14 @@ from fishbone.errors import InputError
 
 
 class Lock:
-    """Held until `release`, until nothing refers to it, or until the process ends."""
+    """Held until `release`, until nothing refers to it, or until the process ends.
+
+    Attributes:
+        handle: the file descriptor; a child process that inherits it holds the lock too.
+    """
 
     def __init__(self, file: Path, handle: int):
+        self.handle = handle
         self.release = weakref.finalize(self, _release, file, handle, os.getpid())
 
 

@@ -1,18 +1,21 @@
-"""``fishbone reproduce``: one command from parameters to report: generate → adopt → snakemake → record → track."""
+"""``fishbone reproduce``: one command from parameters to report: adopt → generate → snakemake → record → track."""
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 import click
 
 from fishbone.provenance import ledger, running
 from fishbone.provenance.adopt import Adopted, adopt
+from fishbone.provenance.code import code_state
 from fishbone.provenance.dag import Job, environment, jobs, tool
 from fishbone.provenance.generate import generate
 from fishbone.provenance.lock import QUICK
 from fishbone.provenance.params import load_study
 from fishbone.provenance.record import record, told
-from fishbone.provenance.track import track
+from fishbone.provenance.stamp import stamp
+from fishbone.provenance.track import catch_up
 
 
 @click.command(epilog="Example: fishbone reproduce --study cifar10 --cores 2")
@@ -27,35 +30,37 @@ def command(study: str, profile: str, cores: int | None, verify: bool, dry_run: 
     if dry_run:
         _explain(study, jobs(study))
         return
-    descriptor = running.acquire(study)
+    lock = running.acquire(study)
+    code = code_state()  # before anything is written
 
     def snakemake(*targets: str) -> int:
         options = ["--cores", str(cores)] if cores else []
         options += ["--nolock", "--workflow-profile", f"profiles/{profile}", "--config", f"study={study}"]
         command = tool("snakemake", *options, *(["--", *targets] if targets else []))
-        return running.run(command, environment(), descriptor)
+        return running.run(command, environment(), lock)
 
     found = _adopted(study, verify)
-    if found.again and not (code := snakemake(*(job.outputs[0] for job in found.again))):
+    failed = 0
+    if found.again and not (failed := snakemake(*(job.outputs[0] for job in found.again))):
         # First these alone: where they come out as they were, nothing that follows them runs.
         found = _adopted(study)
     planned = jobs(study)
     for file in generate(study, planned):
         click.echo(f"{file} written anew: parameters, sources or rules have changed", err=True)
-    code = 0
     pending = [job for job in planned if job.pending]
-    if pending:
+    if pending and not failed:
         _explain(study, planned)
-        code = snakemake()
-    else:
+        failed = snakemake()
+    elif not failed:
         click.echo("nothing to do: all results are up to date")
     if pending or not (found.recorded and ledger.is_recorded(study)):
         click.echo(told(record(study)))
-        track(study)
-    if code:
+    if (outcome := catch_up(study, Path(), code)).problem:
+        click.echo(outcome, err=True)
+    if failed:
         sys.exit(1)
-    for page in (out for job in planned for out in job.outputs if out.endswith("report.html")):
-        click.echo(f"report: {page}")
+    if any(job.rule == "report" for job in planned):
+        click.echo(f"report: {stamp(study, code, anew=bool(pending))}")
 
 
 def _adopted(study: str, verify: bool = False) -> Adopted:

@@ -5,65 +5,44 @@ The lock is a file that the operating system frees when its holders end, however
 `fishbone reproduce` does without them.
 """
 
-import fcntl
-import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from fishbone.errors import InputError
+from fishbone.locking import Lock, hold
 
 HELD = "FISHBONE_STUDY_LOCK"
-"""Environment variable: path of the lock that a parent process holds."""
+"""Environment variable: what a parent process holds for this one."""
 PATIENCE = 10.0
 """Seconds between asking processes to end and ending them."""
 
 
-def acquire(study: str, root: Path = Path()) -> int | None:
-    """Hold the study until this process, and those that inherit the descriptor, have ended.
+def acquire(study: str, root: Path = Path()) -> Lock | None:
+    """Hold the study until this process, and those that inherit the lock's handle, have ended.
 
     Returns:
-        The file descriptor; None where a parent process holds the study for this one.
+        The lock, to be kept; None where a parent process holds the study for this one.
 
     Raises:
         InputError: somebody else holds it; says who, and since when.
     """
-    path = (root / ".snakemake" / "fishbone" / f"{study}.lock").absolute()
+    path = (root / ".snakemake" / "fishbone" / f"study-{study}").absolute()
     if os.environ.get(HELD) == str(path):
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise InputError(
-            f"is being run by {_holder(path)}", field=f"study {study}", remedy="Wait for it, or end that process first."
-        ) from None
-    text = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, json.dumps(text).encode())
+    lock = hold(path)
     os.environ[HELD] = str(path)
-    return descriptor
+    return lock
 
 
-def _holder(path: Path) -> str:
-    with suppress(OSError, ValueError, KeyError):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {told['process']} on {told['host']} since {told['since']}"
-    return "another process"
-
-
-def run(command: list[str], environment: dict[str, str], descriptor: int | None) -> int:
+def run(command: list[str], environment: dict[str, str], lock: Lock | None) -> int:
     """Exit code of a command that runs in a process group of its own, which ends with this process.
 
     SIGTERM, SIGINT and SIGHUP end the whole group: first they are asked to, then made to; then this process ends.
     """
-    kept = () if descriptor is None else (descriptor,)
+    kept = () if lock is None else (lock.handle,)
     child = subprocess.Popen(command, env=environment, pass_fds=kept, start_new_session=True)
 
     def end(number, _frame):

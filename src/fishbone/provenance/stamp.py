@@ -1,0 +1,46 @@
+"""The report as people open it: the recorded page, with the run that wrote it."""
+
+import os
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from fishbone.edge.agent import environment
+from fishbone.files import sha256
+from fishbone.provenance.lock import folder
+from fishbone.provenance.track import finished
+from fishbone.report import stamped
+
+PACKAGES = ("fishbone", "torch", "numpy", "onnx", "onnxruntime", "snakemake", "dvc", "mlflow")
+
+
+def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> Path:
+    """``report.html`` of a finished study; written ``anew``, or where it is older than the recorded page.
+
+    Args:
+        code: as `fishbone.provenance.code.code_state` told before the run.
+    """
+    report = root / "results" / study / "report"
+    page, target = report / "page.html", report / "report.html"
+    if not anew and target.is_file() and target.stat().st_mtime_ns >= page.stat().st_mtime_ns:
+        return target
+    return stamped.write(study, root, facts(study, code, root))
+
+
+def facts(study: str, code: dict[str, str], root: Path) -> dict[str, str]:
+    """What a reader asks of a run, by name."""
+    edited = {"true": ", with edits that were not committed", "false": ""}.get(code["dirty"], "")
+    processor = environment()["cpu"] or platform.machine()
+    digests = [run.digest for run in finished(study, root) if run.job == "report"]
+    return {
+        "study": study,
+        "commit": code["commit"] + edited,
+        "record": f"{folder(study) / 'dvc.lock'}, SHA-256 {sha256(folder(study, root) / 'dvc.lock')[:16]}",
+        "date": datetime.now().astimezone().isoformat(" ", "minutes"),
+        "machine": f"{processor}, {os.cpu_count()} processors, {platform.system()} {platform.machine()}",
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]
+        ),
+        "MLflow": f"experiment fishbone/{study}" + "".join(f", run with stage.digest {digest}" for digest in digests),
+    }
