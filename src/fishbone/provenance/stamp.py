@@ -32,6 +32,7 @@ def facts(study: str, code: dict[str, str], root: Path) -> dict[str, str]:
     """What a reader asks of a run, by name."""
     edited = {"true": ", with edits that were not committed", "false": ""}.get(code["dirty"], "")
     processor = environment()["cpu"] or platform.machine()
+    versions = [f"{name} {version(name)}" for name in PACKAGES]
     digests = [run.digest for run in finished(study, root) if run.job == "report"]
     return {
         "study": study,
