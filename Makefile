@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup reproduce publish test test-avx2 lint bench clean
+.PHONY: setup reproduce pull publish test test-avx2 lint bench clean
 
 setup: $(READY)
 	@echo "== ready: . .venv/bin/activate, then fishbone --help"
@@ -18,6 +18,10 @@ setup: $(READY)
 reproduce: $(READY)
 	@echo "== study '$(STUDY)' with profile '$(PROFILE)'"
 	@fishbone reproduce --study $(STUDY) --profile $(PROFILE)
+
+pull: $(READY)
+	@echo "== recorded results of the study '$(STUDY)'"
+	@fishbone pull --study $(STUDY)
 
 publish: $(READY)
 	@echo "== small results of the study '$(STUDY)' into recorded/"
@@ -46,7 +50,7 @@ bench: $(READY)
 
 clean: $(READY)
 	@echo "== removing what the study '$(STUDY)' made (results, checkpoints, logs); .venv and DVC's cache stay"
-	@rm -rf results/$(STUDY) checkpoints/$(STUDY) logs/$(STUDY) .snakemake/fishbone/$(STUDY)
+	@rm -rf results/$(STUDY) checkpoints/$(STUDY) logs/$(STUDY) .snakemake/fishbone/$(STUDY).*
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -1,25 +1,48 @@
-"""Which stages are a study's."""
+"""What a study's record says, and where it lies."""
 
-from fishbone.provenance.lock import locked, of_study
-from fishbone.provenance.publish import small
+from pathlib import Path
+
+from fishbone.provenance.lock import Recorded, folder, outputs, recorded, studies
+
+LOCK = """schema: '2.0'
+stages:
+  train:
+    cmd: x
+    deps:
+    - path: results/mine/prepare/a.npz
+      md5: aa
+    params:
+      studies/mine/resolved.yaml:
+        train:
+          rule: r
+          sources: s
+          params:
+            learning_rate: 1e-05
+            epochs: 3
+    outs:
+    - path: results/mine/train/a/seed0/metrics.json
+      md5: bb
+"""
 
 
-def test_a_study_is_not_taken_for_one_whose_name_it_begins(tmp_path):
-    assert locked(tmp_path) == {}
-    (tmp_path / "dvc.lock").write_text(
-        "schema: '2.0'\nstages:\n  mine-train: {outs: []}\n  mine-wide-train: {outs: []}\n"
-    )
-    assert list(of_study(locked(tmp_path), "mine")) == ["mine-train"]
-    assert list(of_study(locked(tmp_path), "mine-wide")) == ["mine-wide-train"]
-
-
-def test_published_are_metrics_and_small_trained_networks():
-    def stage(*outs):
-        return {"outs": [{"path": path, "md5": path, "size": size} for path, size in outs]}
-
-    stages = {
-        "mine-prepare": stage(("images.npz", 10), ("images.json", 10)),
-        "mine-train": stage(("small.safetensors", 999_999), ("large.safetensors", 1_000_000)),
-        "mine-prune": stage(("pruned.safetensors", 10), ("metrics.json", 10), ("huge.json", 2_000_000)),
+def test_a_record_is_read_as_dvc_writes_it_small_numbers_too(tmp_path):
+    assert recorded("mine", tmp_path) == {}
+    (tmp_path / "studies/mine").mkdir(parents=True)
+    (tmp_path / "studies/mine/dvc.lock").write_text(LOCK)
+    metrics = "results/mine/train/a/seed0/metrics.json"
+    assert recorded("mine", tmp_path) == {
+        "train": Recorded(
+            "r", "s", {"learning_rate": 0.00001, "epochs": 3}, {"results/mine/prepare/a.npz": "aa"}, {metrics: "bb"}
+        )
     }
-    assert set(small(stages)) == {"images.json", "small.safetensors", "metrics.json"}
+    assert outputs("mine", tmp_path) == {metrics: "bb"}
+
+
+def test_the_quick_study_lies_in_the_root_and_the_others_in_folders(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / "studies" / name).mkdir(parents=True)
+        (tmp_path / "studies" / name / "params.yaml").write_text("")
+    (tmp_path / "studies/c").mkdir()
+    assert studies(tmp_path) == ["quick", "a", "b"]
+    assert folder("quick") == Path()
+    assert folder("a") == Path("studies/a")

@@ -4,7 +4,7 @@ import pytest
 
 from fishbone.provenance import sources as module
 from fishbone.provenance.params import STAGES
-from fishbone.provenance.sources import sources
+from fishbone.provenance.sources import code, file_digest, sources
 
 
 def test_closure_follows_imports_inside_functions_and_package_data(tmp_path, monkeypatch):
@@ -57,3 +57,40 @@ def test_arrows_between_rooms_point_one_way():
             assert not targets & {"stages", "provenance", "cli.py"}, path
         if room in lower:
             assert not targets & upper, path
+
+
+SOURCE = '''"""Docstring."""
+import os  # why
+
+
+class A:
+    """Docstring
+    of two lines."""
+
+    x = {"a": 1,
+         "b": f"{os.sep!r:>{10}} {f'{1}'}"}  # comment
+
+    def f(self):
+        """Docstring."""
+        return """no
+        docstring"""
+'''
+
+
+def test_comments_docstrings_and_blank_lines_are_no_part_of_the_code_and_all_else_is():
+    bare = '''import os
+class A:
+    x = {"a": 1, "b": f"{os.sep!r:>{10}} {f'{1}'}"}
+    def f(self):
+        return """no
+        docstring"""
+'''
+    assert list(code(SOURCE)) == list(code(bare))
+    for old, new in (("no\n", "none\n"), ("'{1}'", "'{2}'"), ('"a"', '"b"'), ("    def f", "def f"), ("!r", "!s")):
+        assert list(code(SOURCE.replace(old, new, 1))) != list(code(SOURCE))
+
+
+def test_the_digest_is_the_same_on_every_python(tmp_path):
+    """Found with Python 3.11, 3.12, 3.13 and 3.14."""
+    (tmp_path / "a.py").write_text(SOURCE)
+    assert file_digest(tmp_path / "a.py") == "9a159ece37206775"

@@ -9,6 +9,8 @@ import yaml
 from packaging.requirements import Requirement
 from workspace import copy_project
 
+from fishbone.files import write_text
+
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 # A virtual environment that sees the installed packages but, as its .pth is not followed, no editable Fishbone.
 CONDA = f"""#!/bin/sh
@@ -32,7 +34,7 @@ def test_jobs_run_in_conda_environments_made_elsewhere_from_the_file_alone(tmp_p
     (prefix / "bin" / "conda").chmod(0o755)
     (prefix / "bin" / "activate").write_text('export PATH="$1/bin:$PATH"\n')
     monkeypatch.setenv("PATH", f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    (project.root / "studies" / "small.yaml").write_text("stages: [prepare]\nprepare: { datasets: [digits] }\n")
+    write_text(project.root / "studies/small/params.yaml", "stages: [prepare]\nprepare: { datasets: [digits] }\n")
 
     conda = ["--software-deployment-method", "conda", "--cores", "1"]
     project.run(sys.executable, "-m", "snakemake", *conda, "--config", "study=small")

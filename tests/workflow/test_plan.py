@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from workspace import PROJECT, copy_project
 
-from fishbone.provenance.adopt import stale_stages
-from fishbone.provenance.generate import dvc_yaml
+from fishbone.provenance.dag import jobs
+from fishbone.provenance.generate import outdated
+from fishbone.provenance.lock import folder, studies
 from fishbone.provenance.params import SCHEMA, schema_text
 
 
@@ -49,26 +49,21 @@ def test_wrong_value_stops_before_any_job_and_names_key_value_and_what_is_allowe
     assert not (empty.root / "results").exists()
 
 
-def test_dvc_yaml_and_schema_are_what_the_sources_say():
-    assert (PROJECT / "dvc.yaml").read_text() == dvc_yaml(PROJECT), "run `fishbone generate`"
+@pytest.mark.parametrize("study", studies(PROJECT))
+def test_generated_files_are_what_the_sources_say(study):
+    assert not outdated(study, jobs(study, PROJECT), PROJECT), "run `fishbone generate`"
+
+
+def test_the_schema_is_what_the_stages_say():
     assert (PROJECT / SCHEMA).read_text() == schema_text(), "run `fishbone generate`"
 
 
-def test_dvc_yaml_never_persists_outputs():
-    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
-    assert all(isinstance(out, str) for stage in stages.values() for out in stage["outs"])
-
-
-def test_stale_spreads_downstream_only():
-    stages = {
-        "a": {"deps": [], "outs": ["x"]},
-        "b": {"deps": ["x"], "outs": ["y"]},
-        "c": {"deps": ["y"], "outs": ["z"]},
-        "d": {"deps": ["x"], "outs": ["w"]},
-    }
-    assert stale_stages(stages, {"b"}) == {"b", "c"}
-    assert stale_stages(stages, {"a"}) == {"a", "b", "c", "d"}
-    assert stale_stages(stages, set()) == set()
+def test_dvc_yaml_never_persists_outputs_and_stays_short():
+    for study in studies(PROJECT):
+        text = (folder(study, PROJECT) / "dvc.yaml").read_text()
+        assert "persist" not in text
+        assert max(map(len, text.splitlines())) <= 160
+    assert len((PROJECT / "dvc.yaml").read_text().splitlines()) <= 400
 
 
 def test_unknown_study_is_named_with_the_known_ones():

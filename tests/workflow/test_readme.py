@@ -25,7 +25,7 @@ def test_picture_shows_the_edges_between_rules_and_no_others():
 
 def test_make_targets_in_the_readme_exist():
     makefile = (PROJECT / "Makefile").read_text()
-    for target in ("setup", "reproduce", "publish", "test", "lint", "bench", "clean"):
+    for target in ("setup", "reproduce", "pull", "publish", "test", "lint", "bench", "clean"):
         assert f"`{target}`" in README
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 

@@ -16,13 +16,13 @@ def test_touching_every_file_reruns_nothing(finished):
     for folder in ("results", "src", "workflow"):
         for path in (finished.root / folder).rglob("*"):
             os.utime(path)
-    for name in ("params.yaml", "Snakefile", "studies/smoke.yaml", "devices.yaml"):
+    for name in ("params.yaml", "Snakefile", "studies/smoke/params.yaml", "devices.yaml"):
         os.utime(finished.root / name)
     assert finished.pending() == []
 
 
 def test_sparsities_rerun_prune_and_what_follows_it(finished):
-    with finished.edited("studies/smoke.yaml", "sparsities: [0.5, 0.8]", "sparsities: [0.6, 0.8]"):
+    with finished.edited("studies/smoke/params.yaml", "sparsities: [0.5, 0.8]", "sparsities: [0.6, 0.8]"):
         assert finished.pending_stages() == {"prune", "export", "bench", "report"}
     assert finished.pending() == []
 
@@ -38,7 +38,7 @@ def test_learning_rate_reruns_train_and_its_descendants_alone(finished):
 
 
 def test_a_further_seed_adds_its_own_jobs_and_reruns_only_the_report(finished):
-    with finished.edited("studies/smoke.yaml", "seeds: [0] # train", "seeds: [0, 1]"):
+    with finished.edited("studies/smoke/params.yaml", "seeds: [0] # train", "seeds: [0, 1]"):
         pending = finished.pending()
     assert [output for output in pending if not output.startswith("report/")] == [
         "train/digits/seed1/model.safetensors"
@@ -65,5 +65,22 @@ def test_a_further_data_source_reruns_no_other_data_set(finished):
 )
 def test_source_edit_reruns_exactly_the_stages_that_can_reach_it(finished, file, stages):
     text = (finished.root / file).read_text()
-    with finished.edited(file, text, text + "\n"):
+    edit = "<!-- edited -->" if file.endswith(".html") else "EDITED = 1"
+    with finished.edited(file, text, f"{text}\n{edit}\n"):
         assert finished.pending_stages() == stages
+        told = finished.reproduce("--dry-run").stderr
+        assert (file in told) == bool(stages)
+    assert finished.pending() == []
+
+
+def test_comments_and_docstrings_rerun_nothing(finished):
+    text = (finished.root / "src/fishbone/files.py").read_text()
+    assert text.startswith('"""Reading')
+    commented = text.replace('"""Reading', '"""About reading', 1) + "\n# A comment.\n"
+    with finished.edited("src/fishbone/files.py", text, commented):
+        assert finished.pending() == []
+
+
+def test_a_base_value_that_the_study_overrides_reruns_nothing(finished):
+    with finished.edited("params.yaml", "  epochs: 8", "  epochs: 9"):
+        assert finished.pending() == []

@@ -8,6 +8,8 @@ import pytest
 from fake_slurm import install, submitted
 from workspace import copy_project
 
+from fishbone.files import write_text
+
 pytest.importorskip("snakemake_executor_plugin_slurm")
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--workflow-profile"]
@@ -24,7 +26,7 @@ bench: { seconds: 0.1, warmup_seconds: 0.0, cold_runs: 1, sparse: false }
 def cluster(tmp_path_factory):
     """(project with the study ``small``, folder of Slurm's calls), with the faked commands first in PATH."""
     project = copy_project(tmp_path_factory.mktemp("project"))
-    (project.root / "studies" / "small.yaml").write_text(STUDY)
+    write_text(project.root / "studies/small/params.yaml", STUDY)
     commands, calls = tmp_path_factory.mktemp("bin"), tmp_path_factory.mktemp("calls")
     install(commands)
     with pytest.MonkeyPatch.context() as patch:

@@ -39,6 +39,21 @@ class Workspace:
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
 
+    @property
+    def overlay(self) -> Path:
+        """The parameters of the study ``smoke``."""
+        return self.root / "studies" / "smoke" / "params.yaml"
+
+    def result(self, path: str) -> Path:
+        """A result of the study ``smoke``, which may be written to."""
+        file = self.root / "results" / "smoke" / path
+        if file.is_file():
+            file.chmod(0o644)
+        return file
+
+    def reproduce(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        return self.fishbone("reproduce", "--study", "smoke", "--cores", "2", *arguments, check=check)
+
     def recorded(self, study: str = "smoke") -> dict:
         """The study's recorded stages."""
         return recorded(study, self.root)

@@ -69,9 +69,10 @@ def _adopted(study: str, verify: bool = False) -> Adopted:
     for out in found.changed:
         fate = "restored" if out in found.restored else "is made again"
         click.echo(f"changed without its job running, {fate}: {out}", err=True)
-    for out in found.restored:
-        if out not in found.changed:
-            click.echo(f"restored: {out}", err=True)
+    if missing := [out for out in found.restored if out not in found.changed]:
+        click.echo(
+            f"restored {len(missing)} missing results: {', '.join(missing[:3])}{', …' * (len(missing) > 3)}", err=True
+        )
     if lost:
         click.echo(f"{len(found.again)} recorded jobs run again: their results are not here", err=True)
     return found

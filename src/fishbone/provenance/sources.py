@@ -60,6 +60,7 @@ def code(text: str) -> Iterator[str]:
     docstrings = _docstrings(ast.parse(text))
     lines = text.splitlines(keepends=True)
     begun: list[tuple[int, int]] = []  # where the formatted strings that are open began
+    skipping = False  # a docstring and the end of its statement
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         kind = tokenize.tok_name[token.type]
         if kind in ("FSTRING_START", "TSTRING_START"):
@@ -68,8 +69,10 @@ def code(text: str) -> Iterator[str]:
             start = begun.pop()
             if not begun:
                 yield _between(lines, start, token.end)
-        elif begun or token.type in _SILENT or token.start in docstrings:
+        elif begun or token.type in _SILENT:
             continue
+        elif skipping or token.start in docstrings:
+            skipping = token.type != tokenize.NEWLINE and token.string != ";"
         else:
             yield kind if token.type in _LAYOUT else token.string
 

@@ -40,8 +40,6 @@ def facts(study: str, code: dict[str, str], root: Path) -> dict[str, str]:
         "record": f"{folder(study) / 'dvc.lock'}, SHA-256 {sha256(folder(study, root) / 'dvc.lock')[:16]}",
         "date": datetime.now().astimezone().isoformat(" ", "minutes"),
         "machine": f"{processor}, {os.cpu_count()} processors, {platform.system()} {platform.machine()}",
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]
-        ),
+        "versions": ", ".join([f"Python {platform.python_version()}", *versions]),
         "MLflow": f"experiment fishbone/{study}" + "".join(f", run with stage.digest {digest}" for digest in digests),
     }
