@@ -17,7 +17,8 @@ JOBS = 9
 
 def recorded_study(root: Path) -> Path:
     """``root`` with parameters, results of every stage (weights, too) and a ``dvc.lock``; no git."""
-    shutil.copy(PROJECT / "params.yaml", root)
+    for name in ("params.yaml", "devices.yaml"):
+        shutil.copy(PROJECT / name, root)
     write_text(root / "studies" / STUDY / "params.yaml", "train: {epochs: 3}\n")
     results = root / "results" / STUDY
     write_json(results / "prepare/digits.json", {"counts": {"train": 1294}})

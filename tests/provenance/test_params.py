@@ -14,14 +14,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def project(tmp_path):
-    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies/mine").mkdir(parents=True)
     for name in ("params.yaml", "devices.yaml"):
         (tmp_path / name).write_text((PROJECT / name).read_text())
     return tmp_path
 
 
 def write(project, overlay) -> None:
-    (project / "studies" / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    (project / "studies/mine/params.yaml").write_text(yaml.safe_dump(overlay))
 
 
 def test_overlay_replaces_what_it_names_at_any_depth(project):
@@ -64,8 +64,8 @@ def test_mistake_in_the_base_is_blamed_on_the_base(project):
 
 
 def test_broken_yaml_names_file_and_line(project):
-    (project / "studies" / "mine.yaml").write_text("train:\n  epochs: [1,\n")
-    with pytest.raises(InputError, match=r"(?s)mine.yaml: not valid YAML.*line \d"):
+    (project / "studies/mine/params.yaml").write_text("train:\n  epochs: [1,\n")
+    with pytest.raises(InputError, match=r"(?s)mine/params.yaml: not valid YAML.*line \d"):
         load_study("mine", project)
 
 
@@ -99,20 +99,22 @@ def test_a_stage_that_is_twice_in_the_list_is_refused(project):
 
 @pytest.mark.parametrize("text", ["train:\n  epochs: 3\n  epochs: 4\n", "train: {epochs: 3}\ntrain: {epochs: 4}\n"])
 def test_a_key_that_is_twice_in_a_file_is_refused_with_its_line(project, text):
-    (project / "studies" / "mine.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"mine.yaml: not valid YAML: key '(epochs|train)' is there twice, line \d"):
+    (project / "studies/mine/params.yaml").write_text(text)
+    with pytest.raises(
+        InputError, match=r"mine/params.yaml: not valid YAML: key '(epochs|train)' is there twice, line \d"
+    ):
         load_study("mine", project)
 
 
 @pytest.mark.parametrize("text", ["train: &a\n  epochs: *a\n", "report: {title: 2024-01-01}\n", "report: \xff\n"])
 def test_yaml_that_no_parameter_can_be_is_refused(project, text):
-    (project / "studies" / "mine.yaml").write_bytes(text.encode("latin-1"))
+    (project / "studies/mine/params.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"mine.yaml: (holds what parameters cannot be|not valid YAML)"):
         load_study("mine", project)
 
 
 def test_a_key_beside_a_merged_one_of_its_name_is_not_there_twice(project):
-    (project / "studies" / "mine.yaml").write_text("gan: &a {rounds: 3}\nfederate: {<<: *a, rounds: 2}\n")
+    (project / "studies/mine/params.yaml").write_text("gan: &a {rounds: 3}\nfederate: {<<: *a, rounds: 2}\n")
     study = load_study("mine", project)
     assert (study["gan"]["rounds"], study["federate"]["rounds"]) == (3, 2)
 
@@ -211,8 +213,20 @@ def test_study_names_of_letters_and_digits_are_right(name):
 
 
 def test_an_overlay_called_like_the_quick_study_is_refused(project):
-    (project / "studies" / "quick.yaml").write_text("train: {epochs: 1}")
-    with pytest.raises(InputError, match=r"^studies/quick.yaml: the quick study has no overlay.*Change params.yaml"):
+    write(project, {})
+    (project / "studies/quick").mkdir()
+    (project / "studies/quick/params.yaml").write_text("train: {epochs: 1}")
+    for study in ("quick", "mine"):
+        with pytest.raises(
+            InputError, match=r"^studies/quick/params.yaml: the quick study has no overlay.*Change params"
+        ):
+            load_study(study, project)
+
+
+@pytest.mark.parametrize("name", ["quick.yaml", "other.yml"])
+def test_a_file_where_folders_belong_is_refused_and_not_ignored(project, name):
+    (project / "studies" / name).write_text("train: {epochs: 1}")
+    with pytest.raises(InputError, match=rf"^studies/{name}: is no study's file.*studies/{name[:5]}/params.yaml"):
         load_study("quick", project)
 
 

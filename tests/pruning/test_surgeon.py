@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fishbone.curvature.likelihoods import Softmax
+from fishbone.nn.models import build
 from fishbone.pruning import Surgeon
 from fishbone.pruning.surgeon import LEARNING
 
@@ -237,3 +238,15 @@ def test_images_held_out_of_targets_that_are_no_classes_are_drawn():
     held = surgeon.validation[1][:, 0]
     assert len(held) == 64
     assert held.max() > 200
+
+
+@pytest.mark.parametrize(("width", "kept"), [(8, False), (16, True)])
+def test_a_network_that_channels_last_makes_wrong_is_pruned_in_plain_format(width, kept):
+    network = build({"name": "resnet", "depth": 8, "width": width, "channels": 3, "classes": 3})
+    network.to(memory_format=torch.channels_last)
+    images = torch.randn(16, 8, 8, 3).permute(0, 3, 1, 2)
+    before = [weight.clone() for weight in network.parameters()]
+    surgeon = Surgeon(network, [(images, torch.arange(16) % 3)], images=16, learning=replace(LEARNING, held_out=2))
+    for tensor in (surgeon.inputs, network.blocks[0].conv1.weight):
+        assert tensor.is_contiguous(memory_format=torch.channels_last) == kept
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
