@@ -95,13 +95,9 @@ class Surgeon:
         self.likelihood = LIKELIHOODS[likelihood] if isinstance(likelihood, str) else likelihood
         self.layout = Layout.of(model, prunable(model, names))
         _check_tensors(model)
-<<<<<<< HEAD
         inputs, targets = _mixed(*_collect(loader, images), seed)
-=======
-        inputs, targets = _collect(loader, images)
         if memory_format(model) is torch.contiguous_format:  # though its owner may have it in channels_last
             inputs = arranged(inputs, model.to(memory_format=torch.contiguous_format))
->>>>>>> nn
         held = 0 if validation is not None else len(inputs) // 4
         if validation is not None and not len(validation[0]) == len(validation[1]) > 0:
             sizes = " and ".join(str(len(part)) for part in validation)
