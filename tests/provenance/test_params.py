@@ -109,7 +109,7 @@ def test_a_key_that_is_twice_in_a_file_is_refused_with_its_line(project, text):
 @pytest.mark.parametrize("text", ["train: &a\n  epochs: *a\n", "report: {title: 2024-01-01}\n", "report: \xff\n"])
 def test_yaml_that_no_parameter_can_be_is_refused(project, text):
     (project / "studies/mine/params.yaml").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"mine.yaml: (holds what parameters cannot be|not valid YAML)"):
+    with pytest.raises(InputError, match=r"mine/params.yaml: (holds what parameters cannot be|not valid YAML)"):
         load_study("mine", project)
 
 
