@@ -6,6 +6,7 @@ import pytest
 from onnx import helper, numpy_helper
 from sparse_graphs import Graph
 
+from fishbone.edge import processor
 from fishbone.edge.agent import environment
 from fishbone.edge.processor import int8_note, lacks_vnni, may_saturate
 from fishbone.edge.quantise import quantise
@@ -91,11 +92,13 @@ def test_weights_of_7_bits_cost_at_most_a_bit_of_precision(networks):
         ("aarch64", ["asimddp"], False),
     ],
 )
-def test_a_note_is_for_full_int8_on_x86_without_vnni(networks, machine, flags, lacks):
+def test_a_note_is_for_full_int8_on_x86_without_vnni(networks, machine, flags, lacks, monkeypatch):
+    monkeypatch.setattr(processor.platform, "machine", lambda: machine)
+    monkeypatch.setattr(processor, "cpu_flags", lambda: set(flags))
     assert lacks_vnni(machine, flags) == lacks
-    assert ("u8s7" in (int8_note(networks["u8s8"], machine, flags) or "")) == lacks
-    assert int8_note(networks["u8s7"], machine, flags) is None
-    assert int8_note(networks["float"], machine, flags) is None
+    assert ("u8s7" in (int8_note(networks["u8s8"]) or "")) == lacks
+    assert int8_note(networks["u8s7"]) is None
+    assert int8_note(networks["float"]) is None
 
 
 def test_weights_in_int8_alone_are_computed_in_float_and_do_not_saturate():

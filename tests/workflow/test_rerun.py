@@ -1,6 +1,7 @@
 """What runs again after which change: second run, touch, parameter slice, source edit."""
 
 import os
+import re
 
 import pytest
 
@@ -67,10 +68,9 @@ def test_source_edit_reruns_exactly_the_stages_that_can_reach_it(finished, file,
     text = (finished.root / file).read_text()
     edit = "<!-- edited -->" if file.endswith(".html") else "EDITED = 1"
     with finished.edited(file, text, f"{text}\n{edit}\n"):
-        assert finished.pending_stages() == stages
         told = finished.reproduce("--dry-run").stderr
-        assert (file in told) == bool(stages)
-    assert finished.pending() == []
+    assert set(re.findall(r"^  (\w+): \d+ \(", told, re.MULTILINE)) == stages
+    assert (file in told) == bool(stages)
 
 
 def test_comments_and_docstrings_rerun_nothing(finished):

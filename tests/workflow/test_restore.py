@@ -37,9 +37,7 @@ def clone(pulled, tmp_path) -> Workspace:
 def settled(finished, tmp_path) -> Workspace:
     """A copy of the finished project with Snakemake's records of its own, for one test to change."""
     shutil.copytree(finished.root, tmp_path / "settled", symlinks=True)
-    settled = Workspace(tmp_path / "settled")
-    settled.fishbone("adopt", "--study", "smoke")
-    return settled
+    return Workspace(tmp_path / "settled")
 
 
 def without_cache(workspace: Workspace) -> None:
@@ -60,10 +58,9 @@ def lock(workspace: Workspace) -> bytes:
 
 
 def adopted(workspace: Workspace) -> list[str]:
-    """Jobs that are to be run, after an adoption; Snakemake agrees."""
-    told = re.findall(r"^  \w+: (\S+)$", workspace.fishbone("adopt", "--study", "smoke").stdout, re.MULTILINE)
-    assert sorted(told) == workspace.pending() or set(told) <= set(workspace.pending())
-    return sorted(told)
+    """Jobs that are to be run, as an adoption says."""
+    told = workspace.fishbone("adopt", "--study", "smoke").stdout
+    return sorted(re.findall(r"^  \w+: (\S+)$", told, re.MULTILINE))
 
 
 # Clone and pull
@@ -89,6 +86,8 @@ def test_results_without_a_cache_hold_if_their_contents_do(clone):
     without_cache(clone)
     clone.result("federate/digits/fedavg/seed0/metrics.json").write_text("{}")
     assert adopted(clone) == ["federate/digits/fedavg/seed0/metrics.json"]
+    # Snakemake does not know before that job has run whether the report's inputs come out as they were.
+    assert clone.pending() == ["federate/digits/fedavg/seed0/metrics.json", "report/page.html"]
 
 
 def test_clone_with_an_edited_rule_runs_that_rule_and_what_follows(clone):
@@ -125,7 +124,6 @@ def test_clone_without_one_small_file_takes_it_from_the_cache_or_runs_its_job_al
     history.unlink()
     assert adopted(clone) == []
     assert history.read_bytes() == content
-    assert clone.pending() == []
     without_cache(clone)
     history.unlink()
     done = clone.reproduce()

@@ -5,7 +5,10 @@ bits. 255 · 127 · 2 does not fit and saturates, 255 · 64 · 2 does: weights o
 s8s8 alike. VNNI adds in 32 bits, as ARM does. Source: ONNX Runtime's documentation, "Quantize ONNX Models".
 """
 
+import platform
+import re
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
@@ -24,6 +27,13 @@ def lacks_vnni(machine: str, cpu_flags: Collection[str]) -> bool:
     return machine.lower() in X86 and bool(cpu_flags) and not any(flag in cpu_flags for flag in VNNI)
 
 
+def cpu_flags() -> set[str]:
+    """Of this machine's processor, where Linux tells them."""
+    file = Path("/proc/cpuinfo")
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return set(" ".join(re.findall(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)[:1]).split())
+
+
 def may_saturate(proto: ModelProto) -> bool:
     """Whether a file computes in 8 bits with weights too large for two products in 16 bits."""
     if not any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in proto.graph.node):
@@ -35,6 +45,6 @@ def may_saturate(proto: ModelProto) -> bool:
     )
 
 
-def int8_note(proto: ModelProto, machine: str, cpu_flags: Collection[str]) -> str | None:
-    """What a person should know of this file's numbers on that processor."""
-    return SATURATES if lacks_vnni(machine, cpu_flags) and may_saturate(proto) else None
+def int8_note(proto: ModelProto) -> str | None:
+    """What a person should know of this file's numbers on this machine's processor."""
+    return SATURATES if lacks_vnni(platform.machine(), cpu_flags()) and may_saturate(proto) else None

@@ -133,12 +133,6 @@ def _print(out: Path, exported) -> None:
     if cost := exported.int8:
         change = f"{cost.accuracy_before:.4f} to {cost.accuracy:.4f} (McNemar p = {cost.p:.2g})"
         click.echo(f"{out}: int8, test accuracy {change} on {cost.images} images")
-        if note := int8_note(onnx.load_model_from_string(exported.content), **_processor()):
+        if note := int8_note(onnx.load_model_from_string(exported.content)):
             click.echo(f"{out}: {note}")
     click.echo(f"{out}: {facts.bytes} bytes, {facts.zstd_bytes} compressed, {zeros:.1%} of the weights are zero")
-
-
-def _processor() -> dict:
-    from fishbone.edge.agent import environment
-
-    return {key: value for key, value in environment().items() if key in ("machine", "cpu_flags")}
