@@ -49,8 +49,9 @@ bench: $(READY)
 	@for file in benchmarks/*.py; do echo "-- $$file"; python $$file || exit 1; done
 
 clean: $(READY)
+	@test -n "$(STUDY)" || { echo "STUDY is empty"; exit 2; }
 	@echo "== removing what the study '$(STUDY)' made (results, checkpoints, logs); .venv and DVC's cache stay"
-	@rm -rf results/$(STUDY) checkpoints/$(STUDY) logs/$(STUDY) .snakemake/fishbone/$(STUDY).*
+	@rm -rf results/$(STUDY) checkpoints/$(STUDY) logs/$(STUDY) .snakemake/fishbone/$(STUDY).json .snakemake/fishbone/$(STUDY).unrecorded .snakemake/fishbone/$(STUDY).tracked
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

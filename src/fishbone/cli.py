@@ -10,6 +10,7 @@ import sys
 import click
 
 from fishbone.errors import InputError
+from fishbone.provenance.sources import digest
 
 VERBS = {
     "prepare": ("fishbone.stages.prepare", "Turn a named data source into canonical arrays."),
@@ -54,8 +55,13 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fishbone")
-def cli() -> None:
+@click.option("--sources", metavar="DIGEST", hidden=True, help="Stop unless these are the verb's sources.")
+@click.pass_context
+def cli(context: click.Context, sources: str | None) -> None:
     """Learning under tight resources: prune, federate, split and measure, end to end."""
+    if sources and context.invoked_subcommand and sources != digest(context.invoked_subcommand):
+        remedy = "Start the run again, and leave src/ alone while it plans."
+        raise InputError("have changed since the run was planned", field="sources", value=sources, remedy=remedy)
 
 
 def main() -> None:
@@ -67,3 +73,8 @@ def main() -> None:
     except InputError as error:
         click.echo(f"fishbone: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        click.echo(f"fishbone: {error.filename or 'a file'}: {error.strerror}", err=True)
+        sys.exit(1)

@@ -40,6 +40,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         _flush(temporary)  # before the rename: else the name may outlive the content
+        os.utime(temporary)  # written and renamed at one time, however long the disk took
         os.replace(temporary, path)
         with contextlib.suppress(OSError):  # not every file system can
             _flush(path.parent)

@@ -33,6 +33,6 @@ rule bench:
         sources=digest("bench"),
         block=job_params("bench", config["bench"]),
     shell:
-        "python -m fishbone bench {input.models:q} --data {input.data:q} --devices {input.devices:q}"
+        "python -m fishbone --sources {params.sources:q} bench {input.models:q} --data {input.data:q} --devices {input.devices:q}"
         " --device {wildcards.device:q} --params {params.block:q} --out {output.result:q} --metrics {output.metrics:q}"
         " > {log:q} 2>&1"

@@ -70,5 +70,5 @@ rule export:
         ],
         out="results/{study}/export/{dataset}",
     shell:
-        "python -m fishbone export {params.variants:q} --model {input.model:q} {params.networks:q} --data {input.data:q}"
+        "python -m fishbone --sources {params.sources:q} export {params.variants:q} --model {input.model:q} {params.networks:q} --data {input.data:q}"
         " --params {params.block:q} --out {params.out:q} > {log:q} 2>&1"

@@ -33,5 +33,5 @@ rule federate:
         checkpoint="checkpoints/{study}/federate/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
-        "python -m fishbone federate --method {wildcards.method:q} --data {input.data:q} --seed {wildcards.seed:q}"
+        "python -m fishbone --sources {params.sources:q} federate --method {wildcards.method:q} --data {input.data:q} --seed {wildcards.seed:q}"
         " --params {params.block:q} --checkpoint {params.checkpoint:q} --out {params.out:q} > {log:q} 2>&1"

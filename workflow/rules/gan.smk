@@ -37,6 +37,6 @@ rule gan:
         checkpoint="checkpoints/{study}/gan/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
-        "python -m fishbone gan --method {wildcards.method:q} --data {input.data:q} --classifier {input.classifier:q}"
+        "python -m fishbone --sources {params.sources:q} gan --method {wildcards.method:q} --data {input.data:q} --classifier {input.classifier:q}"
         " --seed {wildcards.seed:q} --params {params.block:q} --checkpoint {params.checkpoint:q} --out {params.out:q}"
         " > {log:q} 2>&1"

@@ -25,4 +25,4 @@ rule prepare:
         sources=digest("prepare"),
         block=prepare_params,
     shell:
-        "python -m fishbone prepare {wildcards.dataset:q} --params {params.block:q} --out {output.data:q} > {log:q} 2>&1"
+        "python -m fishbone --sources {params.sources:q} prepare {wildcards.dataset:q} --params {params.block:q} --out {output.data:q} > {log:q} 2>&1"

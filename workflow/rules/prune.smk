@@ -36,6 +36,6 @@ rule prune:
         checkpoint="checkpoints/{study}/prune/{dataset}/{method}/seed{seed}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
-        "python -m fishbone prune --method {wildcards.method:q} --model {input.model:q} --data {input.data:q}"
+        "python -m fishbone --sources {params.sources:q} prune --method {wildcards.method:q} --model {input.model:q} --data {input.data:q}"
         " --seed {wildcards.seed:q} --params {params.block:q} --checkpoint {params.checkpoint:q} --out {params.out:q}"
         " > {log:q} 2>&1"

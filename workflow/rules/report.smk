@@ -59,5 +59,5 @@ rule report:
         study=study_facts(),
         out=subpath(output.page, parent=True),
     shell:
-        "python -m fishbone report {input.results:q} --params {params.block:q} --study-params {params.study:q}"
+        "python -m fishbone --sources {params.sources:q} report {input.results:q} --params {params.block:q} --study-params {params.study:q}"
         " --out {params.out:q} > {log:q} 2>&1"

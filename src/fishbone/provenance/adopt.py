@@ -8,15 +8,16 @@ cache; where it is not there, its job is marked unfinished and runs again. Nothi
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from fishbone.files import replacing
-from fishbone.provenance import ledger
+from fishbone.provenance import ledger, running
 from fishbone.provenance.dag import Job, Planned, planned
-from fishbone.provenance.lock import QUICK, Recorded, md5, recorded
+from fishbone.provenance.lock import QUICK, Recorded, md5, outputs, recorded
 from fishbone.provenance.params import load_study
 
 MOMENT = 2.0
@@ -31,7 +32,7 @@ class Verdict:
         good: nothing need be done.
         holds: as recorded, once the outputs in ``wanted`` (path → MD5) are as they should be.
         changed: outputs that are there but are not what their job left.
-        md5s: of the outputs as they are, or will be; None where that is not known.
+        md5s: of the outputs as they are, or will be.
     """
 
     job: Job
@@ -39,7 +40,7 @@ class Verdict:
     holds: bool = False
     wanted: dict[str, str] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
-    md5s: dict[str, str | None] = field(default_factory=dict)
+    md5s: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ def judge(jobs: list[Job], stages: dict[str, Recorded], known: dict, root: Path,
     for job in jobs:
         verdict = Verdict(job)
         stage = stages.get(job.rule)
-        unsound = [out for out in job.outputs if not _sound(out, job, known, contents, every)]
-        if not job.pending and not unsound:
+        unsound = [out for out in job.outputs if not _sound(root / out, out, job, known, contents)]
+        # Without its own records Snakemake sees no change of parameters.
+        if not job.pending and not unsound and job.made.keys() >= set(job.outputs):
             verdict.good = True
-            verdict.md5s = {out: contents.cheap(out) for out in job.outputs}
+            verdict.md5s = {out: contents.md5(out) for out in job.outputs}
         elif stage and _as_recorded(job, stage, contents):
             verdict.holds = True
             verdict.md5s = {out: stage.outs[out] for out in job.outputs}
@@ -100,36 +102,31 @@ class _Contents:
         self._read: dict[str, str | None] = {}
         self.expected: dict[str, str] = {}
 
-    def cheap(self, path: str) -> str | None:
-        """None unless it is known without reading the file."""
-        file = self._root / path
-        if path in self._known and file.is_file() and ledger.signature(file) == self._known[path][0]:
-            return self._known[path][1]
-        return self._read.get(path)
-
     def md5(self, path: str) -> str | None:
-        """Of the file as it is; None: there is none."""
-        if (value := self.cheap(path)) is None:
+        """Of the file as it is; None: there is none. Where the ledger has the same signature it is not read."""
+        if path not in self._read:
             file = self._root / path
-            value = self._read[path] = md5(file) if file.is_file() else None
-        return value
+            noted, value = self._known.get(path, (None, None))
+            if not file.is_file():
+                value = None
+            elif noted != ledger.signature(file):
+                value = md5(file)
+            self._read[path] = value
+        return self._read[path]
 
     def coming(self, path: str) -> str | None:
         return self.expected.get(path) or self.md5(path)
 
 
-def _sound(out: str, job: Job, known: dict, contents: _Contents, every: bool) -> bool:
+def _sound(file: Path, out: str, job: Job, known: dict, contents: _Contents) -> bool:
     """Whether an output is as it was at the last record, or as its job left it since."""
-    file = contents._root / out
     if not file.is_file():
         return False
+    made, found = job.made.get(out), file.stat()
     if out in known:
         (_, modified, _), value = known[out]
-        if (contents.md5(out) if every else contents.cheap(out)) == value:
-            return True
-        if file.stat().st_mtime_ns == modified or contents.md5(out) == value:
+        if made is None or made < modified / 1e9 + MOMENT:  # else its job has run after that
             return contents.md5(out) == value
-    made, found = job.made.get(out), file.stat()
     return made is not None and abs(found.st_mtime - made) < MOMENT and found.st_ctime - made < MOMENT
 
 
@@ -156,32 +153,30 @@ def adopt(study: str, root: Path = Path(), every: bool = False) -> Adopted:
         every: compare the content of every output, not only of those whose size or times have changed.
     """
     stages, known = recorded(study, root), ledger.read(study, root)["outputs"]
-    changed: list[str] = []
+    changed: dict[str, None] = {}  # in order
+    tried: set[str] = set()
     restored: set[str] = set()
     while True:
         with planned(study, root) as plan:
             verdicts = judge(plan.jobs, stages, known, root, every)
-            changed += [out for verdict in verdicts for out in verdict.changed]
-            wanted = {
-                out: value for verdict in verdicts for out, value in verdict.wanted.items() if out not in restored
-            }
-            missing = {out: value for out, value in wanted.items() if out not in restored}
-            found = restore(missing, known, root) if missing else []
+            changed |= dict.fromkeys(out for verdict in verdicts for out in verdict.changed)
+            wanted = {out: value for verdict in verdicts for out, value in verdict.wanted.items()}
+            missing = {out: value for out, value in wanted.items() if out not in tried}
+            tried |= missing.keys()
+            found = restore(missing, root) if missing else []
             restored |= set(found)
             if not found:  # else Snakemake has to look at the files again
-                lost = wanted.keys() - restored
                 for verdict in verdicts:
-                    _tell(plan, verdict, lost, root)
+                    _tell(plan, verdict, wanted.keys(), root)
                 break
-    hold = [verdict for verdict in verdicts if (verdict.good or verdict.holds) and lost.isdisjoint(verdict.wanted)]
+    hold = [verdict for verdict in verdicts if verdict.good or (verdict.holds and not verdict.wanted)]
     md5s = {out: value for verdict in hold for out, value in verdict.md5s.items()}
-    if not all(verdict.good for verdict in verdicts):
-        noted = {out: value for out, value in md5s.items() if value}
-        ledger.write(study, noted, {verdict.job.rule for verdict in hold}, root)
-    locked = {out: value for stage in stages.values() for out, value in stage.outs.items()}
+    if restored or not all(verdict.good for verdict in verdicts):
+        ledger.write(study, md5s, {verdict.job.rule for verdict in hold}, root)
+    locked = outputs(study, root)
     held = {verdict.job.outputs for verdict in hold}
     return Adopted(
-        changed=changed,
+        changed=list(changed),
         restored=sorted(restored),
         again=[verdict.job for verdict in verdicts if verdict.holds and verdict.job.outputs not in held],
         hold=[verdict.job for verdict in hold],
@@ -190,11 +185,11 @@ def adopt(study: str, root: Path = Path(), every: bool = False) -> Adopted:
     )
 
 
-def _tell(plan: Planned, verdict: Verdict, lost: set[str], root: Path) -> None:
+def _tell(plan: Planned, verdict: Verdict, lost: Collection[str], root: Path) -> None:
     job = verdict.job
-    if verdict.good or not lost.isdisjoint(job.inputs):
+    if verdict.good or any(path in lost for path in job.inputs):
         return  # of the latter Snakemake is told once its inputs are there
-    if verdict.holds and lost.isdisjoint(verdict.wanted):
+    if verdict.holds and not verdict.wanted:
         # Younger than the inputs, or Snakemake compares their contents before every run.
         inputs = max([(root / path).stat().st_mtime_ns for path in job.inputs], default=0)
         for out in job.outputs:
@@ -205,23 +200,22 @@ def _tell(plan: Planned, verdict: Verdict, lost: set[str], root: Path) -> None:
         plan.unfinished(job)
 
 
-def restore(wanted: dict[str, str], known: dict, root: Path = Path()) -> list[str]:
+def restore(wanted: dict[str, str], root: Path = Path()) -> list[str]:
     """Take files (path → MD5) out of DVC's cache, each whole or not at all; returns those that were there.
 
-    Args:
-        known: outputs in the ledger; a file gets the time of modification that it has there.
+    Their time is that of now, so that Snakemake compares what was made of the former content.
     """
+    return [path for path, source in cached(wanted, root).items() if copied(source, root / path, wanted[path])]
+
+
+def cached(wanted: dict[str, str], root: Path = Path()) -> dict[str, Path]:
+    """Where DVC's cache keeps files (path → MD5), if it has them."""
     # Imported late: DVC takes a second, and the other verbs do without.
     from dvc.repo import Repo
 
     with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
-        cached = {path: Path(repo.cache.local.oid_to_path(value)) for path, value in wanted.items()}
-    found = [path for path, source in cached.items() if copied(source, root / path, wanted[path])]
-    for path in found:
-        if path in known:
-            modified = known[path][0][1]
-            os.utime(root / path, ns=(modified, modified))
-    return found
+        places = {path: Path(repo.cache.local.oid_to_path(value)) for path, value in wanted.items()}
+    return {path: place for path, place in places.items() if place.is_file()}
 
 
 def copied(source: Path, target: Path, value: str) -> bool:
@@ -239,6 +233,7 @@ def copied(source: Path, target: Path, value: str) -> bool:
 def command(study: str, verify: bool) -> None:
     """Find out which results hold, and tell Snakemake."""
     load_study(study)
+    lock = running.acquire(study)  # noqa: F841, held until the end
     found = adopt(study, every=verify)
     click.echo(f"{len(found.hold)} jobs hold, {len(found.stale)} to be run")
     for job in found.stale:

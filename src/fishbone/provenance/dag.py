@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fishbone.errors import InputError
+from fishbone.provenance.sources import PACKAGE
+
 ANY_SIZE = 2**40
 """Bytes up to which files are compared by content; the same as in the profiles."""
 
@@ -106,6 +109,9 @@ def planned(study: str, root: Path = Path()) -> Iterator[Planned]:
         ResourceSettings,
     )
 
+    if Path(root, "src/fishbone").resolve() != PACKAGE:
+        remedy = f"Run this checkout's own: PYTHONPATH={Path(root, 'src').resolve()} python -m fishbone …"
+        raise InputError("belongs to another checkout", field="fishbone", value=str(PACKAGE), remedy=remedy)
     with _inside(root), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),

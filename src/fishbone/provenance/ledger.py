@@ -5,8 +5,10 @@ change: the latter cannot be set), so that a changed one is found without readin
 sources, so that a changed one can be named. A second file says that Snakemake has run since.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
+from fishbone.errors import InputError
 from fishbone.files import read_json, write_json, write_text
 from fishbone.provenance import sources
 
@@ -28,7 +30,9 @@ def _unrecorded(study: str, root: Path) -> Path:
 def read(study: str, root: Path = Path()) -> dict:
     """``outputs``: path → [signature, MD5]; ``sources``: stage → path → digest."""
     path = _path(study, root)
-    return read_json(path) if path.is_file() else {"outputs": {}, "sources": {}}
+    with suppress(InputError):  # not there, or damaged: then contents and records decide
+        return read_json(path)
+    return {"outputs": {}, "sources": {}}
 
 
 def write(study: str, outputs: dict[str, str], stages: set[str], root: Path = Path()) -> None:

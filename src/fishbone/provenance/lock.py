@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from fishbone.errors import InputError
+
 QUICK = "quick"
 # libyaml's, where it was built in: ten times faster, and DVC's files have thousands of lines.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,7 +63,11 @@ def parsed(file: Path, loader: type = LOADER) -> dict:
 def recorded(study: str, root: Path = Path()) -> dict[str, Recorded]:
     """``{rule: what is recorded of its jobs}``; empty where nothing was recorded yet."""
     file = folder(study, root) / "dvc.lock"
-    stages = (parsed(file, _Yaml12) or {}).get("stages", {}) if file.is_file() else {}
+    try:
+        stages = (parsed(file, _Yaml12) or {}).get("stages", {}) if file.is_file() else {}
+    except yaml.YAMLError as error:
+        remedy = "Take one side of the merge: git checkout --ours or --theirs."
+        raise InputError(f"cannot be read: {' '.join(str(error).split())}", file=file, remedy=remedy) from None
     return {name: _recorded(name, stage) for name, stage in stages.items()}
 
 

@@ -3,8 +3,10 @@
 Imported late: MLflow takes seconds.
 """
 
+import hashlib
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -34,9 +36,11 @@ class Sink:
         self.root, self.study = root, study
         self.client = MlflowClient(tracking_uri=store)
         self.experiment = self._experiment(store)
+        # Of this project on this machine, whose one writer this is: what it left unfinished was killed.
+        self.writer = hashlib.sha256(f"{socket.gethostname()} {root.resolve()}".encode()).hexdigest()[:16]
 
     def known(self) -> set[str]:
-        """Digests of what is logged whole; what a killed tracker left half done is deleted."""
+        """Digests of what is logged whole; what a killed tracker of this project left half done is deleted."""
         runs, token = [], None
         while page := self.client.search_runs([self.experiment], "tags.job != ''", page_token=token):
             runs += page
@@ -44,7 +48,7 @@ class Sink:
             if not token:
                 break
         for run in runs:
-            if run.info.status != FINISHED:
+            if run.info.status != FINISHED and run.data.tags.get("writer") == self.writer:
                 self.client.delete_run(run.info.run_id)
         return {run.data.tags["stage.digest"] for run in runs if run.info.status == FINISHED}
 
@@ -53,6 +57,7 @@ class Sink:
         tags = run.fields | {
             "study": self.study,
             "job": run.job,
+            "writer": self.writer,
             "mlflow.source.name": f"fishbone {run.fields['stage']}",
             "mlflow.source.type": "LOCAL",
             "mlflow.source.git.commit": code["commit"],

@@ -47,6 +47,10 @@ def overlay_path(study: str, root: Path = Path()) -> Path:
 def check_study_name(name: str) -> None:
     """Raises `InputError` unless the name is safe in paths and shells, and text in YAML, where ``2024`` is a number."""
     remedy = "Begin with a letter; then letters, digits, `_`, `.` and `-`, and no word that YAML reads as a value."
+    if name == "files":
+        raise InputError(
+            "cannot name a study", field="STUDY", value=name, remedy="recorded/files/ is DVC's. Take another."
+        )
     if not isinstance(name, str) or not re.fullmatch(STUDY, name) or ".." in name or _reads_as_a_value(name):
         raise InputError("cannot name a study", field="STUDY", value=name, remedy=remedy)
 

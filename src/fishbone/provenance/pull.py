@@ -9,19 +9,22 @@ from pathlib import Path
 import click
 
 from fishbone.errors import InputError
-from fishbone.provenance.adopt import copied, restore
-from fishbone.provenance.lock import QUICK, folder, md5, outputs
+from fishbone.provenance import ledger, running
+from fishbone.provenance.adopt import copied, judge, restore
+from fishbone.provenance.dag import jobs
+from fishbone.provenance.lock import QUICK, folder, md5, outputs, recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.publish import REMOTE, published
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """Output paths: already here, brought now, and found nowhere."""
+    """Output paths: here as recorded, brought now, found nowhere, and left as they are since they are newer results."""
 
     here: list[str]
     brought: list[str]
     missing: list[str]
+    kept: list[str]
 
 
 def pull(study: str, remote: str | None = None, root: Path = Path()) -> Pulled:
@@ -31,26 +34,34 @@ def pull(study: str, remote: str | None = None, root: Path = Path()) -> Pulled:
         remote: of DVC; without one ``recorded``, then the default remote if there is one.
 
     Raises:
-        InputError: nothing of the study is recorded, or DVC knows no such remote.
-        dvc.exceptions.DvcException: a remote cannot be reached.
+        InputError: nothing of the study is recorded, or DVC knows no such remote or cannot reach it.
     """
     locked = outputs(study, root)
     if not locked:
         file = folder(study, root) / "dvc.lock"
         raise InputError("nothing is recorded", file=file, remedy=f"Run `make reproduce STUDY={study}`.")
     here = [path for path, value in locked.items() if (root / path).is_file() and md5(root / path) == value]
-    wanted = {path: value for path, value in locked.items() if path not in set(here)}
+    kept = sorted(made(study, root) & locked.keys() - set(here))
+    wanted = {path: value for path, value in locked.items() if path not in {*here, *kept}}
     brought = [path for path, value in wanted.items() if copied(published(path, root), root / path, value)]
     wanted = {path: value for path, value in wanted.items() if path not in set(brought)}
     if wanted:
         _fetch(set(wanted.values()), remote, root)
-        brought += restore(wanted, {}, root)
-    return Pulled(here, sorted(brought), sorted(wanted.keys() - set(brought)))
+        brought += restore(wanted, root)
+    return Pulled(here, sorted(brought), sorted(wanted.keys() - set(brought)), kept)
+
+
+def made(study: str, root: Path = Path()) -> set[str]:
+    """Outputs that jobs have made here of the present parameters and sources."""
+    noted = ledger.read(study, root)["outputs"]
+    verdicts = judge(jobs(study, root), recorded(study, root), noted, root, every=False)
+    return {out for verdict in verdicts if verdict.good for out in verdict.job.outputs}
 
 
 def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
     """Bring objects into DVC's cache, as far as the remotes have them."""
     # Imported late: DVC takes a second, and the other verbs do without.
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
 
@@ -61,8 +72,13 @@ def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
             raise InputError("no such remote", field="--remote", value=remote, remedy=remedy)
         default = repo.config["core"].get("remote")
         for name in [remote] if remote else dict.fromkeys(filter(None, (REMOTE, default))):
-            odb = repo.cloud.get_remote_odb(name)
-            repo.cloud.pull({HashInfo("md5", value) for value in odb.oids_exist(md5s)}, odb=odb)
+            try:
+                odb = repo.cloud.get_remote_odb(name)
+                repo.cloud.pull({HashInfo("md5", value) for value in odb.oids_exist(md5s)}, odb=odb)
+            except (DvcException, OSError) as error:
+                remedy = "Look at `dvc remote list`, or name another one with --remote."
+                reason = " ".join(str(error).split())
+                raise InputError(f"cannot be read: {reason}", field=f"remote {name}", remedy=remedy) from None
 
 
 @click.command(epilog="Example: fishbone pull --study cifar10 && fishbone claims --study cifar10")
@@ -71,7 +87,12 @@ def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
 def command(study: str, remote: str | None) -> None:
     """Bring one study's recorded results from recorded/ and DVC's remotes."""
     load_study(study)
+    lock = running.acquire(study)  # noqa: F841, held until the end
     found = pull(study, remote)
     click.echo(f"{len(found.brought)} results brought, {len(found.here)} were here, {len(found.missing)} are nowhere")
     for path in found.missing[:5]:
         click.echo(f"  nowhere: {path}{', …' if path == found.missing[4:5] else ''}")
+    if found.kept:
+        click.echo(
+            f"{len(found.kept)} are newer results of this machine, left as they are: `fishbone record` records them"
+        )

@@ -12,7 +12,7 @@ import click
 
 from fishbone.errors import InputError
 from fishbone.files import write_text
-from fishbone.provenance import ledger
+from fishbone.provenance import ledger, running
 from fishbone.provenance.adopt import judge
 from fishbone.provenance.dag import jobs
 from fishbone.provenance.generate import outdated
@@ -34,7 +34,7 @@ def record(study: str, root: Path = Path()) -> Record:
     """Record the finished stages of a study.
 
     Raises:
-        InputError: ``dvc.yaml`` is out of step with the Snakefile.
+        InputError: ``dvc.yaml`` is out of step with the Snakefile, or another process keeps DVC busy.
         dvc.exceptions.DvcException: DVC failed; ``dvc.lock`` is as it was.
     """
     members = jobs(study, root)
@@ -43,20 +43,13 @@ def record(study: str, root: Path = Path()) -> Record:
             "out of step with the Snakefile", file=file, remedy=f"Run `fishbone generate --study {study}`."
         )
     verdicts = judge(members, recorded_stages(study, root), ledger.read(study, root)["outputs"], root, every=False)
+    bad = {out for verdict in verdicts if not verdict.good for out in verdict.job.outputs}
+    waiting = {v.job.rule for v in verdicts if not v.good or not bad.isdisjoint(v.job.inputs)}
     rules = list(dict.fromkeys(job.rule for job in members))
-    waiting = {verdict.job.rule for verdict in verdicts if not verdict.good}
     done = [rule for rule in rules if rule not in waiting]
     if done:
         _commit(study, set(done), root)
-    locked = {out: value for stage in recorded_stages(study, root).values() for out, value in stage.outs.items()}
-    noted = {out: locked[out] for job in members if job.rule in done for out in job.outputs}
-    noted |= {
-        out: value
-        for verdict in verdicts
-        if verdict.good and verdict.job.rule in waiting
-        for out, value in verdict.md5s.items()
-        if value
-    }
+    noted = {out: value for verdict in verdicts if verdict.good for out, value in verdict.md5s.items()}
     ledger.write(study, noted, set(done), root)
     ledger.recorded(study, root)
     changed = [out for verdict in verdicts if not verdict.job.pending for out in verdict.changed]
@@ -66,6 +59,7 @@ def record(study: str, root: Path = Path()) -> Record:
 def _commit(study: str, rules: set[str], root: Path) -> None:
     """What ``dvc commit --force`` does, but dvc.lock is read and written once, not for every stage: minutes less."""
     # Imported late: DVC takes a second, and the other verbs do without.
+    from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
     from dvc.stage.serialize import to_lockfile
     from dvc.utils.serialize import dumps_yaml, load_yaml
@@ -73,14 +67,18 @@ def _commit(study: str, rules: set[str], root: Path) -> None:
     place = folder(study, root)
     path = place / "dvc.lock"
     # Without git, which DVC would ask about each output whether it is ignored, and which an archive has not.
-    with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
-        lock = {"schema": "2.0", "stages": {}} | (load_yaml(path) if path.is_file() else {})
-        for stage in repo.stage.load_all(str(place / "dvc.yaml")):
-            if stage.name in rules:
-                stage.save()
-                stage.commit()
-                lock["stages"].update(to_lockfile(stage))
-        write_text(path, dumps_yaml(lock))
+    try:
+        with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
+            lock = {"schema": "2.0", "stages": {}} | (load_yaml(path) if path.is_file() else {})
+            for stage in repo.stage.load_all(str(place / "dvc.yaml")):
+                if stage.name in rules:
+                    stage.save()
+                    stage.commit()
+                    lock["stages"].update(to_lockfile(stage))
+            write_text(path, dumps_yaml(lock))
+    except LockError as error:
+        remedy = f"Run `fishbone record --study {study}` once it has ended."
+        raise InputError(f"DVC is busy: {' '.join(str(error).split())}", file=path, remedy=remedy) from None
 
 
 @click.command(epilog="Example: fishbone record --study quick")
@@ -88,6 +86,7 @@ def _commit(study: str, rules: set[str], root: Path) -> None:
 def command(study: str) -> None:
     """Write the hashes of a study's finished results to dvc.lock."""
     load_study(study)
+    lock = running.acquire(study)  # noqa: F841, held until the end
     click.echo(told(record(study)))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from fishbone.provenance import ledger, running
-from fishbone.provenance.adopt import Adopted, adopt
+from fishbone.provenance.adopt import Adopted, adopt, cached, judge
 from fishbone.provenance.code import code_state
 from fishbone.provenance.dag import Job, environment, jobs, tool
 from fishbone.provenance.generate import generate
-from fishbone.provenance.lock import QUICK
+from fishbone.provenance.lock import QUICK, recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.record import record, told
 from fishbone.provenance.stamp import stamp
@@ -28,7 +28,7 @@ def command(study: str, profile: str, cores: int | None, verify: bool, dry_run: 
     """Run what a study still needs, record its hashes and log its metrics."""
     load_study(study)
     if dry_run:
-        _explain(study, jobs(study))
+        _foretell(study, verify)
         return
     lock = running.acquire(study)
     code = code_state()  # before anything is written
@@ -40,16 +40,20 @@ def command(study: str, profile: str, cores: int | None, verify: bool, dry_run: 
         return running.run(command, environment(), lock)
 
     found = _adopted(study, verify)
-    failed = 0
-    if found.again and not (failed := snakemake(*(job.outputs[0] for job in found.again))):
+    failed, left = 0, len(found.hold)
+    while found.again and not failed:
         # First these alone: where they come out as they were, nothing that follows them runs.
+        failed = snakemake(*(job.outputs[0] for job in found.again))
         found = _adopted(study)
+        if len(found.hold) <= left:
+            break
+        left = len(found.hold)
     planned = jobs(study)
     for file in generate(study, planned):
         click.echo(f"{file} written anew: parameters, sources or rules have changed", err=True)
     pending = [job for job in planned if job.pending]
     if pending and not failed:
-        _explain(study, planned)
+        _explain(study, [(job, job.reasons) for job in pending], len(planned))
         failed = snakemake()
     elif not failed:
         click.echo("nothing to do: all results are up to date")
@@ -78,12 +82,30 @@ def _adopted(study: str, verify: bool = False) -> Adopted:
     return found
 
 
-def _explain(study: str, planned: list[Job]) -> None:
+def _foretell(study: str, verify: bool) -> None:
+    """What `reproduce` would do, without doing any of it."""
+    planned, stages = jobs(study), recorded(study)
+    verdicts = judge(planned, stages, ledger.read(study)["outputs"], Path(), verify)
+    there = cached(wanted) if (wanted := {o: v for verdict in verdicts for o, v in verdict.wanted.items()}) else {}
+    first = {v.job.outputs: v.job for v in verdicts if not v.good and not (v.holds and v.wanted.keys() <= there.keys())}
+    coming = {out for v in verdicts if v.job.outputs in first and not v.holds for out in v.job.outputs}
+    found = []
+    for job in planned:
+        if job.outputs in first:
+            found.append((job, job.reasons or ("is not here as recorded",)))
+        elif not coming.isdisjoint(job.inputs):
+            coming |= set(job.outputs)
+            found.append((job, ()))
+    if there:
+        click.echo(f"{len(there)} results would be restored: {', '.join(list(there)[:3])}", err=True)
+    _explain(study, found, len(planned))
+
+
+def _explain(study: str, found: list[tuple[Job, tuple[str, ...]]], total: int) -> None:
     """What is to run and why: the rules, their numbers of jobs, Snakemake's reasons and the sources that changed."""
-    pending = [job for job in planned if job.pending]
-    click.echo(f"{len(pending)} of {len(planned)} jobs to run", err=True)
-    for rule, count in Counter(job.rule for job in pending).items():
-        reasons = {reason for job in pending if job.rule == rule for reason in job.reasons}
-        files = ledger.edited_sources(study, rule) if any("params" in reason for reason in reasons) else []
-        why = "; ".join(sorted(reasons)) or "follows the others"
-        click.echo(f"  {rule}: {count} ({why}{': ' + ', '.join(files) if files else ''})", err=True)
+    click.echo(f"{len(found)} of {total} jobs to run", err=True)
+    for rule, count in Counter(job.rule for job, _ in found).items():
+        reasons = sorted({reason for job, own in found if job.rule == rule for reason in own})
+        files = ledger.edited_sources(study, rule)
+        told = "; ".join(reasons) or "follows the others"
+        click.echo(f"  {rule}: {count} ({told}{', sources: ' + ', '.join(files) if files else ''})", err=True)

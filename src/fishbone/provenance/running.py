@@ -12,12 +12,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from fishbone.ending import ended_by_signals
 from fishbone.locking import Lock, hold
 
 HELD = "FISHBONE_STUDY_LOCK"
 """Environment variable: what a parent process holds for this one."""
-PATIENCE = 10.0
-"""Seconds between asking processes to end and ending them."""
+STEPS = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+"""Signals to a group that is to end, and seconds until the next."""
 
 
 def acquire(study: str, root: Path = Path()) -> Lock | None:
@@ -38,35 +39,28 @@ def acquire(study: str, root: Path = Path()) -> Lock | None:
 
 
 def run(command: list[str], environment: dict[str, str], lock: Lock | None) -> int:
-    """Exit code of a command that runs in a process group of its own, which ends with this process.
+    """Exit code of a command that runs in a process group of its own, of which nothing outlives this process.
 
-    SIGTERM, SIGINT and SIGHUP end the whole group: first they are asked to, then made to; then this process ends.
+    SIGTERM, SIGHUP and Ctrl-C end the whole group: first it is interrupted, so that Snakemake cancels what it has
+    submitted, then asked to end, then made to. What an ended command leaves running is ended, too.
     """
     kept = () if lock is None else (lock.handle,)
-    child = subprocess.Popen(command, env=environment, pass_fds=kept, start_new_session=True)
-
-    def end(number, _frame):
-        raise SystemExit(128 + number)
-
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in signals}
-    try:
-        return child.wait()
-    except BaseException:
-        _end(child)
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with ended_by_signals():
+        child = subprocess.Popen(command, env=environment, pass_fds=kept, start_new_session=True)
+        try:
+            return child.wait()
+        finally:
+            _end(child)
 
 
 def _end(child: subprocess.Popen) -> None:
+    signal.signal(signal.SIGINT, lambda *_: None)  # a second Ctrl-C would leave the rest running
     with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            child.poll()
-            os.killpg(child.pid, 0)  # raises once the group is empty
-            time.sleep(0.05)
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+        for number, patience in STEPS:
+            os.killpg(child.pid, number)
+            deadline = time.monotonic() + patience
+            while time.monotonic() < deadline:
+                child.poll()
+                os.killpg(child.pid, 0)  # raises once the group is empty
+                time.sleep(0.05)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -26,7 +26,7 @@ def sources(stage: str) -> list[str]:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            waiting += _imports(file)
+            waiting += _imports(file, _version(file))
     found |= {data for file in found for data in _data_beside(file)}
     root = PACKAGE.parents[1]
     return sorted(file.relative_to(root).as_posix() for file in found)
@@ -43,9 +43,19 @@ def digest(stage: str) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
-@cache
 def file_digest(file: Path) -> str:
     """16 hexadecimal digits for a file's content; of Python, without comments and docstrings."""
+    return _file_digest(file, _version(file))
+
+
+def _version(file: Path) -> tuple[int, int]:
+    """Changes with the file: a run may last for hours, and its caches with it."""
+    found = file.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@cache
+def _file_digest(file: Path, _version: tuple[int, int]) -> str:
     content = file.read_bytes()
     if file.suffix == ".py":
         content = "\n".join(code(content.decode())).encode()
@@ -96,7 +106,7 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 @cache
-def _imports(file: Path) -> tuple[Path, ...]:
+def _imports(file: Path, _version: tuple[int, int]) -> tuple[Path, ...]:
     """Files of this package that ``file`` names in an import, with the packages' ``__init__`` on the way."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):

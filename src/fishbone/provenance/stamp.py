@@ -11,19 +11,22 @@ from fishbone.files import sha256
 from fishbone.provenance.lock import folder
 from fishbone.provenance.track import finished
 from fishbone.report import stamped
+from fishbone.report.page import RUN
 
 PACKAGES = ("fishbone", "torch", "numpy", "onnx", "onnxruntime", "snakemake", "dvc", "mlflow")
 
 
 def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> Path:
-    """``report.html`` of a finished study; written ``anew``, or where it is older than the recorded page.
+    """``report.html`` of a finished study; written ``anew``, or where it does not hold the recorded page.
 
     Args:
         code: as `fishbone.provenance.code.code_state` told before the run.
     """
     report = root / "results" / study / "report"
-    page, target = report / "page.html", report / "report.html"
-    if not anew and target.is_file() and target.stat().st_mtime_ns >= page.stat().st_mtime_ns:
+    target = report / "report.html"
+    before, _, after = (report / "page.html").read_text(encoding="utf-8").partition(RUN)
+    text = target.read_text(encoding="utf-8") if target.is_file() else ""
+    if not anew and text.startswith(before) and text.endswith(after):
         return target
     return stamped.write(study, root, facts(study, code, root))
 

@@ -16,10 +16,11 @@ from pathlib import Path
 import click
 
 from fishbone.files import write_text
+from fishbone.provenance import running
 from fishbone.provenance.code import UNKNOWN, code_state
 from fishbone.provenance.lock import QUICK, recorded
 from fishbone.provenance.params import load_study
-from fishbone.provenance.runs import Run, as_recorded, parameters_of, runs_of
+from fishbone.provenance.runs import FIELDS, Run, as_recorded, parameters_of, runs_of
 
 # Read by MLflow, some of it on import. A server that does not answer costs seconds, not minutes.
 QUIET = {
@@ -56,7 +57,8 @@ class Outcome:
 
 def finished(study: str, root: Path) -> list[Run]:
     """The study's recorded jobs whose files are here as recorded, and were made with the present parameters."""
-    stages, present = recorded(study, root), load_study(study, root)
+    present = load_study(study, root)
+    stages = {name: stage for name, stage in recorded(study, root).items() if name in FIELDS}
     outputs = {path: md5 for stage in stages.values() for path, md5 in stage.outs.items()}
     runs = runs_of(study, outputs, {stage: present[stage] for stage in stages})
     return [run for run in runs if _same(run, stages[run.fields["stage"]].params) and as_recorded(run, root)]
@@ -137,6 +139,7 @@ def _reason(error: BaseException, store: str) -> str:
 @click.option("--study", default=QUICK, show_default=True)
 def command(study: str) -> None:
     """Log a study's recorded parameters, metrics and artefacts to MLflow."""
+    lock = running.acquire(study)  # noqa: F841, held until the end
     code = code_state()
     outcome = track(study, Path(), code)
     click.echo(outcome)

@@ -81,8 +81,10 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
     from fishbone.edge.facts import file_facts
     from fishbone.edge.job import write_job
     from fishbone.edge.summary import flat, summarise
-    from fishbone.files import write_json
+    from fishbone.files import try_output, write_json
 
+    for target in filter(None, (out, metrics, html)):
+        try_output(target)
     protocol = Protocol(**Params.parse(options, file="options").model_dump())
     devices = _chosen(read_devices(file), name, out or metrics)
     index = _index(models, baseline)

@@ -58,9 +58,10 @@ def command(dataset: str, params: Params, out: Path) -> None:
     Raw files are searched in the folder or mirror FISHBONE_DATA, then `root`, then the cache, then downloaded.
     """
     from fishbone.data.dataset import load_dataset, summary
-    from fishbone.files import write_json
+    from fishbone.files import try_output, write_json
 
     source = _source(dataset, params, out)
+    try_output(out)
     origin = _convert(source, params, out)
     facts = summary(load_dataset(out))
     write_json(out.with_suffix(".json"), {**facts, **origin})
