@@ -33,6 +33,11 @@ def jobs() -> list[Job]:
     return [first, Job("train", (A,), (B,), {"rate": 0.1}, "rule", "code", False)]
 
 
+def seen(jobs: list[Job], root: Path) -> list[Job]:
+    """The jobs, when Snakemake has seen them end."""
+    return [replace(job, made={out: (root / out).stat().st_mtime for out in job.outputs}) for job in jobs]
+
+
 @pytest.fixture
 def stages() -> dict[str, Recorded]:
     return {
@@ -81,7 +86,7 @@ def test_a_damaged_or_missing_output_is_wanted_and_leaves_what_follows_it_alone(
 
 
 def test_a_file_with_the_old_time_of_modification_is_still_found_changed(root, jobs, stages):
-    before = known(root)
+    before, jobs = known(root), seen(jobs, root)
     assert states(jobs, stages, before, root, False) == ["good", "good"]
     modified = (root / A).stat().st_mtime_ns
     (root / A).write_text("x")
@@ -90,7 +95,7 @@ def test_a_file_with_the_old_time_of_modification_is_still_found_changed(root, j
 
 
 def test_only_verifying_reads_files_that_look_unchanged(root, jobs, stages, monkeypatch):
-    before = known(root)
+    before, jobs = known(root), seen(jobs, root)
     monkeypatch.setattr(ledger, "signature", lambda path: before[path.relative_to(root).as_posix()][0])
     (root / B).write_text("edited")
     assert states(jobs, stages, before, root, False) == ["good", "good"]
@@ -98,13 +103,26 @@ def test_only_verifying_reads_files_that_look_unchanged(root, jobs, stages, monk
 
 
 def test_what_its_own_job_has_made_since_the_record_is_good_and_what_was_edited_after_it_is_not(root, jobs):
-    made = [replace(job, made={out: (root / out).stat().st_mtime for out in job.outputs}) for job in jobs]
+    made = seen(jobs, root)
     assert states(made, {}, {}, root, False) == ["good", "good"]
     later = (root / B).stat().st_mtime + 60
     (root / B).write_text("edited")
     os.utime(root / B, (later, later))
     verdicts = judge(made, {}, {}, root, False)
     assert (verdicts[1].good, verdicts[1].changed) == (False, [B])
+
+
+def test_a_job_that_snakemake_does_not_know_is_judged_by_the_record_alone(root, jobs, stages):
+    jobs[1] = replace(jobs[1], block={"rate": 0.2})  # of which Snakemake sees nothing without its own records
+    assert states(jobs, stages, known(root), root, False) == ["holds", "stale"]
+
+
+def test_the_ledger_is_not_believed_where_the_job_has_run_after_it(root, jobs, stages):
+    """Recorded, run with other parameters, and then the recorded file put back: it is not what that job made."""
+    before = known(root)
+    later = (root / B).stat().st_mtime + 60
+    made = [seen(jobs, root)[0], replace(jobs[1], block={"rate": 0.2}, made={B: later})]
+    assert states(made, stages, before, root, False) == ["good", "stale"]
 
 
 def test_the_cache_is_not_believed_where_it_is_damaged(root):

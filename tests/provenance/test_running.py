@@ -64,7 +64,11 @@ def test_an_ignored_hangup_stays_ignored():
 
 def test_a_held_study_is_refused_to_others_and_not_to_ones_own_children(tmp_path, monkeypatch):
     monkeypatch.delenv(running.HELD, raising=False)
-    code = f"from pathlib import Path; from fishbone.provenance import running; running.acquire('s', Path({str(tmp_path)!r}))"
+    code = f"""
+from pathlib import Path
+from fishbone.provenance import running
+running.acquire("s", Path({str(tmp_path)!r}))
+"""
     lock = running.acquire("s", tmp_path)
     assert lock is not None
     assert running.acquire("s", tmp_path) is None
