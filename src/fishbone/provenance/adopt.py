@@ -233,8 +233,8 @@ def copied(source: Path, target: Path, value: str) -> bool:
 def command(study: str, verify: bool) -> None:
     """Find out which results hold, and tell Snakemake."""
     load_study(study)
-    lock = running.acquire(study)  # noqa: F841, held until the end
-    found = adopt(study, every=verify)
+    with running.held(study):
+        found = adopt(study, every=verify)
     click.echo(f"{len(found.hold)} jobs hold, {len(found.stale)} to be run")
     for job in found.stale:
         click.echo(f"  {job.rule}: {job.name}")

@@ -87,8 +87,8 @@ def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
 def command(study: str, remote: str | None) -> None:
     """Bring one study's recorded results from recorded/ and DVC's remotes."""
     load_study(study)
-    lock = running.acquire(study)  # noqa: F841, held until the end
-    found = pull(study, remote)
+    with running.held(study):
+        found = pull(study, remote)
     click.echo(f"{len(found.brought)} results brought, {len(found.here)} were here, {len(found.missing)} are nowhere")
     for path in found.missing[:5]:
         click.echo(f"  nowhere: {path}{', …' if path == found.missing[4:5] else ''}")

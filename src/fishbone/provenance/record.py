@@ -86,8 +86,8 @@ def _commit(study: str, rules: set[str], root: Path) -> None:
 def command(study: str) -> None:
     """Write the hashes of a study's finished results to dvc.lock."""
     load_study(study)
-    lock = running.acquire(study)  # noqa: F841, held until the end
-    click.echo(told(record(study)))
+    with running.held(study):
+        click.echo(told(record(study)))
 
 
 def told(found: Record) -> str:

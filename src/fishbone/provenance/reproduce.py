@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fishbone.errors import InputError
 from fishbone.provenance import ledger, running
 from fishbone.provenance.adopt import Adopted, adopt, cached, judge
 from fishbone.provenance.code import code_state
@@ -27,6 +28,9 @@ from fishbone.provenance.track import catch_up
 def command(study: str, profile: str, cores: int | None, verify: bool, dry_run: bool) -> None:
     """Run what a study still needs, record its hashes and log its metrics."""
     load_study(study)
+    if not Path("profiles", profile, "config.yaml").is_file():
+        known = sorted(path.parent.name for path in Path("profiles").glob("*/config.yaml"))
+        raise InputError("no such profile", field="--profile", value=profile, remedy=f"Take one of {', '.join(known)}.")
     if dry_run:
         _foretell(study, verify)
         return

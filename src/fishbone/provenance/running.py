@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fishbone.ending import ended_by_signals
@@ -36,6 +37,18 @@ def acquire(study: str, root: Path = Path()) -> Lock | None:
     lock = hold(path)
     os.environ[HELD] = str(path)
     return lock
+
+
+@contextmanager
+def held(study: str, root: Path = Path()) -> Iterator[None]:
+    """`acquire` for as long as the block lasts."""
+    lock = acquire(study, root)
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
+            del os.environ[HELD]
 
 
 def run(command: list[str], environment: dict[str, str], lock: Lock | None) -> int:

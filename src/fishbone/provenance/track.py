@@ -139,9 +139,8 @@ def _reason(error: BaseException, store: str) -> str:
 @click.option("--study", default=QUICK, show_default=True)
 def command(study: str) -> None:
     """Log a study's recorded parameters, metrics and artefacts to MLflow."""
-    lock = running.acquire(study)  # noqa: F841, held until the end
-    code = code_state()
-    outcome = track(study, Path(), code)
+    with running.held(study):
+        outcome = track(study, Path(), code_state())
     click.echo(outcome)
     if outcome.problem:
         raise SystemExit(1)
