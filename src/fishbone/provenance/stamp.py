@@ -25,7 +25,7 @@ def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> 
     page, target = report / "page.html", report / "report.html"
     if not anew and target.is_file() and target.stat().st_mtime_ns >= page.stat().st_mtime_ns:
         return target
-    return stamped.write(study, root, facts(study, code, root))
+    return stamped.write(page, facts(study, code, root))
 
 
 def facts(study: str, code: dict[str, str], root: Path) -> dict[str, str]:
