@@ -21,9 +21,9 @@ from fishbone.curvature.layout import Layout, prunable
 from fishbone.nn.models import build
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.cost import Meter
+from fishbone.pruning.defaults import LEARNING
 from fishbone.pruning.methods import METHODS, VARIANTS, estimators
 from fishbone.pruning.operation import Operation, Surgery
-from fishbone.pruning.surgeon import LEARNING
 
 REFERENCE = "fls-three-way"
 ALL = ("obd", "obs", "mfac", "kfac", "ekfac", "fls-outer", "fls-inner", REFERENCE, "learnt")

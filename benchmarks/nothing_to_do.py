@@ -11,18 +11,17 @@ import subprocess
 import sys
 import time
 
-import yaml
+from fishbone.provenance.lock import folder
 
 
 def commands(study: str) -> dict[str, list[str]]:
-    with open("dvc.yaml", encoding="utf-8") as file:
-        stages = [name for name in yaml.safe_load(file)["stages"] if name.startswith(f"{study}-")]
+    pipeline = (folder(study) / "dvc.yaml").as_posix()
     python = [sys.executable, "-m"]
     return {
         "fishbone reproduce": [*python, "fishbone", "reproduce", "--study", study],
         "snakemake": [*python, "snakemake", "--config", f"study={study}"],
-        "dvc status": [*python, "dvc", "status", *stages],
-        "dvc repro": [*python, "dvc", "repro", *stages],
+        "dvc status": [*python, "dvc", "status", pipeline],
+        "dvc repro": [*python, "dvc", "repro", pipeline],
     }
 
 

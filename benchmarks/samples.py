@@ -28,10 +28,10 @@ from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build
 from fishbone.nn.train import Recipe, train
 from fishbone.pruning.compensation import Solver
+from fishbone.pruning.defaults import LEARNING
 from fishbone.pruning.images import recalibrated
 from fishbone.pruning.methods import METHODS, VARIANTS, estimators
 from fishbone.pruning.operation import Operation, Surgery
-from fishbone.pruning.surgeon import LEARNING
 from fishbone.report.intervals import interval
 from fishbone.seeding import torch_generator
 

@@ -70,7 +70,7 @@ def test_samples_depend_on_weights_and_seed_not_on_running_statistics():
 def test_divergence_is_a_failure_that_names_the_learning_rate():
     game = fsl_gan()
     game.server.optimiser.param_groups[0]["lr"] = float("inf")
-    with pytest.raises(InputError, match=r"^learning_rate: training diverged in round 1, step 2: .*Lower it"):
+    with pytest.raises(InputError, match=r"^learning_rate\.fsl_gan: training diverged in round 1, step 2: .*Lower it"):
         run(game, 2, Checkpoint(None, {}))
 
 
@@ -78,7 +78,7 @@ def test_weights_spoilt_by_the_last_step_of_a_round_are_noticed_before_they_are_
     game = fsl_gan()
     game.steps = 1
     game.server.optimiser.param_groups[0]["lr"] = float("inf")
-    with pytest.raises(InputError, match="diverged in round 1: the generator's largest weight"):
+    with pytest.raises(InputError, match=r"diverged in round 1: the largest of generator/\S+ is"):
         run(game, 2, Checkpoint(tmp_path / "c.safetensors", {}))
     assert not (tmp_path / "c.safetensors").exists()
 
@@ -86,5 +86,40 @@ def test_weights_spoilt_by_the_last_step_of_a_round_are_noticed_before_they_are_
 def test_divergence_in_one_place_is_noticed_at_once():
     game = build("centralised")
     game.discriminator_optimiser.param_groups[0]["lr"] = float("inf")
-    with pytest.raises(InputError, match=r"diverged in round 1, step 1: the loss"):
+    with pytest.raises(InputError, match=r"^learning_rate\.centralised: .* diverged in round 1, step 1: the loss"):
         run(game, 2, Checkpoint(None, {}))
+
+
+def spoil_statistics(game) -> None:
+    next(value for name, value in game.generator.named_buffers() if "running_var" in name)[0] = float("inf")
+
+
+def spoil_moments(game) -> None:
+    next(iter(game.server.optimiser.state.values()))["exp_avg_sq"].flatten()[0] = float("inf")
+
+
+def spoil_discriminator(game) -> None:
+    next(iter(game.discriminator.values())).flatten()[0] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        (spoil_statistics, "generator/module/"),
+        (spoil_moments, "generator/adam/"),
+        (spoil_discriminator, "discriminator/"),
+    ],
+)
+def test_whatever_the_next_round_starts_from_is_finite_or_not_kept(tmp_path, spoil, name):
+    game = fsl_gan()
+    played = game.round
+
+    def round_(number):
+        losses = played(number)
+        spoil(game)
+        return losses
+
+    game.round = round_
+    with pytest.raises(InputError, match=rf"^learning_rate\.fsl_gan: .* round 1: the largest of {name}"):
+        run(game, 2, Checkpoint(tmp_path / "c.safetensors", {}))
+    assert not (tmp_path / "c.safetensors").exists()

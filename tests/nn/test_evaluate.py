@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from torch import nn
 
@@ -16,6 +17,15 @@ def test_uniform_logits_lose_the_logarithm_of_the_number_of_classes():
     result = evaluate(model, torch.randn(1003, 4), labels, batch=100)
     assert math.isclose(result["loss"], math.log(10), rel_tol=1e-6)
     assert result["accuracy"] == 101 / 1003
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf, -math.inf])
+def test_an_image_whose_logits_are_not_finite_is_classified_wrongly(spoilt):
+    labels = torch.tensor([0, 0, 1, 2])
+    logits = nn.functional.one_hot(labels, 3).float()
+    logits[1, 0] = spoilt
+    assert evaluate(nn.Identity(), logits, labels)["accuracy"] == 0.75
+    assert evaluate(nn.Identity(), torch.full((4, 3), spoilt), labels)["accuracy"] == 0
 
 
 def test_recalibration_gives_the_mean_of_batch_statistics_and_touches_nothing_else():

@@ -8,6 +8,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fishbone.provenance.sources import _DATA
+
 PROJECT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -49,6 +51,18 @@ def test_conda_environment_holds_what_pyproject_declares_as_the_lock_pins_it_and
 def test_the_extra_all_is_all_extras():
     own = re.search(r"\[(.*)\]", PYPROJECT["project"]["optional-dependencies"]["all"][0])[1]
     assert set(own.split(",")) == set(PYPROJECT["project"]["optional-dependencies"]) - {"all"}
+
+
+def test_a_package_ships_the_data_files_that_sources_know_and_no_others():
+    package = PROJECT / "src" / "fishbone"
+    present = {path for suffix in _DATA for path in package.rglob(f"*{suffix}")}
+    listed = {
+        path
+        for name, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in (PROJECT / "src" / name.replace(".", "/")).glob(pattern)
+    }
+    assert listed == present
 
 
 def test_telemetry_is_off():

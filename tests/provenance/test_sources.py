@@ -18,6 +18,12 @@ def test_closure_follows_imports_inside_functions_and_package_data(tmp_path, mon
         "lib/deep.py": "from fishbone import top\n",
         "lib/unused.py": "",
         "lib/page.html": "",
+        "lib/page.html~": "",
+        "lib/page.html.orig": "",
+        "lib/#page.html#": "",
+        "lib/.#page.html": "",
+        "lib/notes.txt": "",
+        "lib/apart/page.html": "",
         "top.py": "",
     }.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +63,17 @@ def test_arrows_between_rooms_point_one_way():
             assert not targets & {"stages", "provenance", "cli.py"}, path
         if room in lower:
             assert not targets & upper, path
+
+
+def test_what_a_stage_only_names_is_no_source_of_it():
+    closures = {stage: " ".join(sources(stage)) for stage in ("prune", "export", "report")}
+    for stage in ("prune", "export"):
+        for name in ("surgeon", "foreign", "loading"):
+            assert f"pruning/{name}.py" not in closures[stage]
+    for name in ("operation", "trajectory", "judge"):
+        assert f"pruning/{name}.py" in closures["prune"]
+    assert "unrecorded" not in closures["report"]
+    assert {path.name for path in (module.PACKAGE / "report" / "unrecorded").iterdir()} == {"bench.html", "run.html"}
 
 
 SOURCE = '''"""Docstring."""

@@ -44,12 +44,12 @@ def test_images_to_prune_with_hold_of_each_class_its_share_in_every_first_part_t
         assert not torch.equal(draw(sorted_by_class, 120, purpose, padding=0, flip=False, seed=seed)[0], inputs)
 
 
-def test_uniform_draws_are_those_of_records_made_before_there_was_a_choice(sorted_by_class):
+def test_draws_as_recorded_are_those_of_records_made_before_there_was_a_choice(sorted_by_class):
     """Long studies cannot all be run again: their numbers have to come out to the bit."""
     order = torch.randperm(600, generator=torch.Generator().manual_seed(derive(3, "curvature")))[:50].numpy()
     images = torch.from_numpy(sorted_by_class.normalise(sorted_by_class.images[order]))
     expected = crop_and_flip(images, 1, True, torch_generator(3, "curvature", "augmentation"))
-    inputs, labels = draw(sorted_by_class, 50, "curvature", padding=1, flip=True, seed=3, drawn="uniform")
+    inputs, labels = draw(sorted_by_class, 50, "curvature", padding=1, flip=True, seed=3, drawn="as_recorded")
     assert torch.equal(inputs, expected)
     assert np.array_equal(labels, sorted_by_class.labels[order])
 
@@ -60,7 +60,7 @@ def test_quick_judgements_see_every_class_of_a_sorted_split(sorted_by_class):
     assert torch.equal(judging(sorted_by_class, 12, 0, "stratified")[0], inputs)
     whole = sorted_by_class.split("validation")
     assert torch.equal(judging(sorted_by_class, 60, 0, "stratified")[1], whole[1])
-    first = judging(sorted_by_class, 12, 0, "uniform")  # as recorded before there was a choice
+    first = judging(sorted_by_class, 12, 0, "as_recorded")
     assert all(torch.equal(part, all_of_it[:12]) for part, all_of_it in zip(first, whole, strict=True))
 
 

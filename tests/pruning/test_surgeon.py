@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from fishbone.curvature.likelihoods import Softmax
+from fishbone.errors import InputError
 from fishbone.nn.models import build
 from fishbone.pruning import Surgeon
-from fishbone.pruning.surgeon import LEARNING
+from fishbone.pruning.defaults import LEARNING
 
 
 class Net(nn.Module):
@@ -250,3 +251,39 @@ def test_a_network_that_channels_last_makes_wrong_is_pruned_in_plain_format(widt
     for tensor in (surgeon.inputs, network.blocks[0].conv1.weight):
         assert tensor.is_contiguous(memory_format=torch.channels_last) == kept
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+
+
+def batches(labels: torch.Tensor):
+    """Noise with these labels, in batches of 64."""
+    return list(zip(torch.randn(len(labels), 6).split(64), labels.split(64), strict=True))
+
+
+def classifier(outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, outputs)).eval()
+
+
+@pytest.mark.parametrize("images", [128, 150, 256])
+def test_a_loader_that_is_sorted_by_class_is_refused_where_only_a_part_of_it_is_read(images):
+    model, sorted_by_class = classifier(4), torch.arange(4).repeat_interleave(100)
+    with pytest.raises(InputError, match=r"^loader: .* of \d classes, and the network has 4 outputs\. Shuffle it"):
+        Surgeon(model, batches(sorted_by_class), images=images)
+    Surgeon(model, batches(sorted_by_class), images=400)
+    Surgeon(model, batches(sorted_by_class[torch.randperm(400)]), images=images)
+    Surgeon(model, batches(torch.arange(2).repeat(64)), images=128)  # all there is
+
+
+def test_of_many_classes_a_shuffled_loader_need_not_show_all():
+    sorted_by_class = torch.arange(300).repeat_interleave(20)
+    shuffled = sorted_by_class[torch.randperm(6000)]
+    assert len(shuffled[:256].unique()) < 256
+    Surgeon(classifier(300), batches(shuffled), images=256)
+    with pytest.raises(InputError, match="Shuffle it"):
+        Surgeon(classifier(300), batches(sorted_by_class), images=256)
+
+
+def test_a_network_that_is_not_finite_is_refused_by_the_name_of_the_weight(task):
+    model, loader = task
+    with torch.no_grad():
+        model.twice.weight[0, 0] = torch.inf
+    with pytest.raises(ValueError, match=r"twice\.weight holds values that are not finite"):
+        Surgeon(model, loader)

@@ -151,9 +151,23 @@ def test_killed_run_resumes_to_the_same_bytes(data, tmp_path):
 
 @pytest.mark.parametrize("method", ["hovefl-4-2", "centralised"])
 def test_divergence_is_a_failure_that_names_the_learning_rate(data, tmp_path, method):
-    with pytest.raises(InputError, match=r"^learning_rate: training diverged in round 1, .*Lower it"):
+    field = rf"learning_rate\.{method.split('-')[0]}"
+    with pytest.raises(InputError, match=rf"^{field}: training diverged in round 1, .*Lower it"):
         federate(data, tmp_path, method, learning_rate=dict.fromkeys(PARAMS["learning_rate"], 1e30))
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_network_whose_test_loss_is_not_finite_is_not_written(data, tmp_path, monkeypatch):
+    test = len(load_dataset(data).test)
+
+    def spoilt(model, inputs, labels):
+        found = evaluate(model, inputs, labels)
+        return found | {"loss": math.nan} if len(labels) == test else found
+
+    monkeypatch.setattr("fishbone.nn.evaluate.evaluate", spoilt)
+    with pytest.raises(InputError, match=r"^learning_rate\.fedavg: .*: the test loss is nan"):
+        federate(data, tmp_path / "out", "fedavg")
+    assert not any((tmp_path / "out").glob("*.*"))
 
 
 def test_checkpoint_of_other_work_is_ignored(data, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import math
+import pydoc
 from typing import get_args
 
 import click
@@ -17,10 +18,10 @@ from fishbone.files import read_json, read_tensors, sha256
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model, save_model, sidecar
 from fishbone.pruning import methods
+from fishbone.pruning.judge import Judge
 from fishbone.pruning.networks import load_network
 from fishbone.stages.prune import command
-from fishbone.stages.prune_job import Judge
-from fishbone.stages.prune_plan import Method, Params
+from fishbone.stages.prune_plan import Method
 
 PARAMS = {
     "sparsities": [0.4, 0.7, 0.85],
@@ -207,13 +208,13 @@ def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
 
 def test_the_draw_of_the_parameters_decides_which_images_are_looked_at(trained, tmp_path):
     dataset, judged = load_dataset(trained[1]), {}
-    for draw in ("stratified", "uniform"):
+    for draw in ("stratified", "as_recorded"):
         prune(trained, tmp_path / draw, "magnitude", draw=draw)
-        params = Params.parse(PARAMS | {"draw": draw, "judging_images": 10}, file="params")
-        judged[draw] = Judge.of(dataset, params, dataset.split("train")[0], seed=0).few[1].tolist()
-    assert judged["uniform"] == dataset.split("validation")[1][:10].tolist() != judged["stratified"]
+        judge = Judge.of(dataset, dataset.split("train")[0], images=10, drawn=draw, precision="fp32", seed=0)
+        judged[draw] = judge.few[1].tolist()
+    assert judged["as_recorded"] == dataset.split("validation")[1][:10].tolist() != judged["stratified"]
     # Other recalibration images, other statistics.
-    assert sha256(tmp_path / "stratified/networks.safetensors") != sha256(tmp_path / "uniform/networks.safetensors")
+    assert sha256(tmp_path / "stratified/networks.safetensors") != sha256(tmp_path / "as_recorded/networks.safetensors")
 
 
 def test_temperature_is_that_of_the_fisher_matrix_and_untempered_methods_have_none(trained, tmp_path):
@@ -279,3 +280,64 @@ def test_two_jobs_do_not_share_the_copies_made_on_the_way(trained, tmp_path, mon
     assert folders[0].parent == tmp_path / "out"
     with other_process(folders[0]) as process, pytest.raises(InputError, match=rf"\.kept-.*process {process.pid} on "):
         prune(trained, tmp_path / "out")
+
+
+def spoil(monkeypatch, where: str, when) -> None:
+    """Make a weight NaN after each call of the method ``where`` with arguments that are ``when``."""
+    owner, name = where.rsplit(".", 1)
+    done = getattr(pydoc.locate(owner), name)
+
+    def spoilt(self, *given):
+        result = done(self, *given)
+        if when(self, *given):
+            with torch.no_grad():
+                self.model.fc.weight[0, 0] = math.nan
+        return result
+
+    monkeypatch.setattr(where, spoilt)
+
+
+PRUNE = "fishbone.pruning.operation.Operation.prune"
+
+
+def test_a_network_that_is_not_finite_ends_the_job_and_is_never_written(trained, tmp_path, monkeypatch):
+    spoil(monkeypatch, PRUNE, lambda operation, sparsity: sparsity == 0.7)
+    with pytest.raises(InputError, match=r"^gammas: at sparsity 0\.7 the network is not finite\. Give greater ones"):
+        prune(trained, tmp_path, "fls-start", tuning_sparsities=[0.5])
+    assert not (tmp_path / "networks.safetensors").exists()
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_damping_whose_trial_is_not_finite_is_not_chosen(trained, tmp_path, monkeypatch):
+    spoil(monkeypatch, PRUNE, lambda operation, sparsity: sparsity == 0.5 and operation.estimator.gamma == 0.01)
+    prune(trained, tmp_path, "obs", tuning_sparsities=[0.5])
+    metrics = read_json(tmp_path / "metrics.json")
+    assert metrics["gamma"] == 0.0001
+    assert "validation_accuracy_by_gamma/0.01" not in metrics
+
+
+def test_a_trial_whose_answers_are_not_finite_counts_as_minus_infinity(trained):
+    dataset = load_dataset(trained[1])
+    judge = Judge.of(dataset, dataset.split("train")[0][:20], images=10, drawn="stratified", precision="fp32", seed=0)
+    model, _ = load_model(trained[0])
+    assert judge.quick_recalibrated(model) > 0
+    with torch.no_grad():
+        model.fc.weight.fill_(3e38)
+    assert judge.quick_recalibrated(model) == -math.inf
+
+
+def test_retraining_that_diverges_names_its_rate_and_the_sparsity(trained, tmp_path):
+    retraining = PARAMS["retraining"] | {"learning_rate": 1e30}
+    place = r"^retraining\.learning_rate: training diverged in epoch 1 at sparsity 0\.\d+: .*Lower it"
+    with pytest.raises(InputError, match=place):
+        prune(trained, tmp_path, "magnitude-gradual", retraining=retraining)
+    assert not (tmp_path / "networks.safetensors").exists()
+
+
+def test_a_trained_network_that_is_not_finite_is_refused(trained, tmp_path):
+    model, description = load_model(trained[0])
+    with torch.no_grad():
+        model.fc.weight[0, 0] = math.nan
+    save_model(tmp_path / "spoilt.safetensors", model, description)
+    with pytest.raises(InputError, match=r"spoilt\.safetensors: holds weights that are not finite\. Train it again"):
+        prune((tmp_path / "spoilt.safetensors", trained[1]), tmp_path / "out", "magnitude")

@@ -2,13 +2,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from click.testing import CliRunner
 from killing import hashes, kill_when, run
 
 from fishbone.data.dataset import save_dataset
+from fishbone.errors import InputError
 from fishbone.files import sha256
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.seeding import numpy_generator
-from fishbone.stages.train import Params
+from fishbone.stages.train import Params, command
 
 PARAMS = {
     "depth": 8, "width": 4, "epochs": 4, "batch": 32, "learning_rate": 0.2, "warmup": 0.3, "momentum": 0.9,
@@ -54,3 +57,18 @@ def test_killed_training_resumes_to_the_bit_identical_end(data, tmp_path):
     assert not checkpoint.exists()
     metrics = json.loads((tmp_path / "whole" / "metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.8
+
+
+def test_weights_beyond_half_precision_are_not_written_and_the_message_says_what_to_change(data, tmp_path, monkeypatch):
+    def grown(model, *_):
+        with torch.no_grad():
+            model.fc.weight.fill_(1e5)
+        return []
+
+    monkeypatch.setattr("fishbone.nn.train.train", grown)
+    _, *words = arguments(data, tmp_path / "out", tmp_path / "c.safetensors")
+    told = CliRunner().invoke(command, words, standalone_mode=False).exception
+    assert isinstance(told, InputError)
+    assert str(told).startswith("learning_rate: training diverged in rounding to half precision")
+    assert "raise weight_decay" in str(told)
+    assert not (tmp_path / "out" / "model.safetensors").exists()

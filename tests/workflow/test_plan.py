@@ -12,6 +12,7 @@ from fishbone.provenance.dag import jobs
 from fishbone.provenance.generate import outdated
 from fishbone.provenance.lock import folder, studies
 from fishbone.provenance.params import SCHEMA, schema_text
+from fishbone.provenance.sources import digest
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,14 @@ def empty(tmp_path_factory):
 
 def test_an_empty_tree_plans_jobs_of_every_stage(empty):
     # Guards the trap of a root Snakefile without a target: "Nothing to be done", exit 0.
-    planned = empty.run("snakemake", "-n", "--quiet", "host").stdout
+    planned = empty.run("snakemake", "-n", "-p", "--quiet", "host").stdout
     for rule in ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report"):
         assert f"rule {rule}:" in planned
+    # Newer code must not resume what older code began.
+    for rule in ("train", "prune", "federate", "gan"):
+        paths = re.findall(rf"--checkpoint (checkpoints/quick/{rule}/\S+)", planned)
+        assert paths
+        assert all(path.endswith(f"-{digest(rule)}.safetensors") for path in paths)
 
 
 def test_another_study_touches_only_its_own_results(empty):

@@ -30,7 +30,8 @@ rule federate:
     params:
         sources=digest("federate"),
         block=job_params("federate", config["federate"]),
-        checkpoint="checkpoints/{study}/federate/{dataset}/{method}/seed{seed}.safetensors",
+        # Newer code does not resume what older code began.
+        checkpoint=f"checkpoints/{{study}}/federate/{{dataset}}/{{method}}/seed{{seed}}-{digest('federate')}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
         "python -m fishbone --sources {params.sources:q} federate --method {wildcards.method:q} --data {input.data:q} --seed {wildcards.seed:q}"

@@ -34,7 +34,8 @@ rule gan:
     params:
         sources=digest("gan"),
         block=job_params("gan", config["gan"]),
-        checkpoint="checkpoints/{study}/gan/{dataset}/{method}/seed{seed}.safetensors",
+        # Newer code does not resume what older code began.
+        checkpoint=f"checkpoints/{{study}}/gan/{{dataset}}/{{method}}/seed{{seed}}-{digest('gan')}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
         "python -m fishbone --sources {params.sources:q} gan --method {wildcards.method:q} --data {input.data:q} --classifier {input.classifier:q}"

@@ -33,7 +33,8 @@ rule prune:
     params:
         sources=digest("prune"),
         block=job_params("prune", config["prune"]),
-        checkpoint="checkpoints/{study}/prune/{dataset}/{method}/seed{seed}.safetensors",
+        # Newer code does not resume what older code began.
+        checkpoint=f"checkpoints/{{study}}/prune/{{dataset}}/{{method}}/seed{{seed}}-{digest('prune')}.safetensors",
         out=subpath(output.metrics, parent=True),
     shell:
         "python -m fishbone --sources {params.sources:q} prune --method {wildcards.method:q} --model {input.model:q} --data {input.data:q}"

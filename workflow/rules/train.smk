@@ -29,7 +29,8 @@ rule train:
     params:
         sources=digest("train"),
         block=job_params("train", config["train"]),
-        checkpoint="checkpoints/{study}/train/{dataset}/seed{seed}.safetensors",
+        # Newer code does not resume what older code began.
+        checkpoint=f"checkpoints/{{study}}/train/{{dataset}}/seed{{seed}}-{digest('train')}.safetensors",
         out=subpath(output.model, parent=True),
     # glibc otherwise gives every large tensor's pages back: fetching them again took a fifth of a training step.
     shell:

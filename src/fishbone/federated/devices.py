@@ -139,7 +139,8 @@ class LabelHolder(_Device):
         embeddings = [self.transport.request(party, request).values for party in self.parties]
         logits = stage.forward(torch.cat(embeddings, dim=1)).requires_grad_()
         loss = F.cross_entropy(logits, target)
-        require_finite(loss.item(), "the loss", f"round {round_}, {self.group}, local step {step + 1}")
+        place = f"round {round_}, {self.group}, local step {step + 1}"
+        require_finite(loss.item(), "the loss", place, field=self.local.field)
         loss.backward()
         gradients = stage.backward(logits.grad).split([part.shape[1] for part in embeddings], dim=1)
         for party, gradient in zip(self.parties, gradients, strict=True):

@@ -18,12 +18,13 @@ from fishbone.seeding import torch_generator
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """``optimiser`` makes one for given parameters."""
+    """``optimiser`` makes one for given parameters; ``field`` is the parameter that its learning rate comes from."""
 
     seed: int
     epochs: int
     batch: int
     optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    field: str = "learning_rate"
 
     def batches(self, owner: str, round_: int, count: int) -> list[tuple[Tensor, ...]]:
         """For each epoch its mini-batches: positions in 0 … count-1; the last batch takes the rest."""
@@ -45,7 +46,8 @@ def train_locally(
         total = 0.0
         for step, batch in enumerate(epoch, start=1):
             loss = F.cross_entropy(model(inputs[batch]), labels[batch])
-            require_finite(loss.item(), "the loss", f"round {round_}, {owner}, local epoch {number}, step {step}")
+            place = f"round {round_}, {owner}, local epoch {number}, step {step}"
+            require_finite(loss.item(), "the loss", place, field=local.field)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -140,6 +140,7 @@ def run(
     validate: Callable[[Weights], dict[str, float]],
     checkpoint: Checkpoint,
     report: Callable[[dict], None] = lambda row: None,
+    field: str = "learning_rate",
 ) -> Progress:
     """Advance ``rounds`` times from ``start``, or from the checkpoint, which is written after every round.
 
@@ -147,6 +148,7 @@ def run(
         advance: (number of the round, weights) → its result.
         validate: weights → ``{"loss", "accuracy"}`` on held-out data.
         report: called with every new row of history.
+        field: the parameter that the learning rate comes from, for the message about divergence.
 
     Raises:
         InputError: training diverged.
@@ -155,7 +157,7 @@ def run(
     for number in range(len(progress.history) + 1, rounds + 1):
         result = advance(number, progress.weights)
         held = validate(result.weights)
-        require_finite(held["loss"], "the validation loss", f"round {number}")
+        require_finite(held["loss"], "the validation loss", f"round {number}", field=field)
         counts = progress.counts + result.counts
         row = {
             "step": number,

@@ -20,12 +20,17 @@ NAME = "user0"
 class Centralised:
     """Generator, discriminator and an Adam for each.
 
+    Attributes:
+        field: the parameter that their learning rates come from.
+
     Args:
         images: (n, C, H, W) in [-1, 1].
         batch: images in a step.
         steps: of a round.
         seed: of noise, order and dropout.
     """
+
+    field = "learning_rate.centralised"
 
     def __init__(
         self,
@@ -54,7 +59,7 @@ class Centralised:
         sums = torch.zeros(2, dtype=torch.float64)
         for step in range(number * self.steps, (number + 1) * self.steps):
             losses = torch.tensor(self._step(step), dtype=torch.float64)
-            require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}")
+            require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}", field=self.field)
             sums += losses
         discriminator_loss, generator_loss = (sums / self.steps).tolist()
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}

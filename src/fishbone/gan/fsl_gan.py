@@ -36,6 +36,9 @@ def allowed(users: Mapping[str, Sequence[str]]) -> set[Route]:
 class FslGan:
     """Server and users.
 
+    Attributes:
+        field: the parameter that their learning rates come from.
+
     Args:
         server: owns the generator.
         users: in any order; they act and are summed in the order of their names.
@@ -43,6 +46,8 @@ class FslGan:
         wire: must allow `allowed`.
         steps: of a round.
     """
+
+    field = "learning_rate.fsl_gan"
 
     def __init__(
         self, server: Server, users: Sequence[User], discriminator: Mapping[str, Tensor], wire: Wire, steps: int
@@ -70,7 +75,7 @@ class FslGan:
         sums = torch.zeros(2, dtype=torch.float64)
         for step in range(number * self.steps, (number + 1) * self.steps):
             losses = self._step(step)
-            require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}")
+            require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}", field=self.field)
             sums += losses
         self.discriminator = self._average(number)
         discriminator_loss, generator_loss = (sums / self.steps).tolist()

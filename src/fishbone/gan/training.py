@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.dcgan import Generator
@@ -11,9 +11,10 @@ from fishbone.nn.divergence import require_finite
 
 
 class Game(Protocol):
-    """A generator and whatever judges it."""
+    """A generator and whatever judges it; ``field`` is the parameter that the learning rates come from."""
 
     generator: Generator
+    field: str
 
     def round(self, number: int) -> dict[str, float]: ...
 
@@ -36,7 +37,8 @@ def train(
         report: called with each round's row.
 
     Raises:
-        InputError: a loss or a weight of the generator is not finite; no checkpoint of that round is written.
+        InputError: a loss, or a number that the next round would start from, is not finite; no checkpoint of that round
+            is written.
 
     Returns:
         A row a round: ``step``, what `Game.round` gives, what ``measure`` gives.
@@ -49,10 +51,12 @@ def train(
     for number in range(len(history), rounds):
         losses = game.round(number)
         # The losses of a round's last step do not show what that step made of the weights.
-        largest = nn.utils.parameters_to_vector(game.generator.parameters()).detach().abs().max().item()
-        require_finite(largest, "the generator's largest weight", f"round {number + 1}")
-        history.append({"step": number + 1, **losses, **measure(game.generator)})
         tensors, saved = game.save()
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                largest = tensor.abs().max().item()
+                require_finite(largest, f"the largest of {name}", f"round {number + 1}", field=game.field)
+        history.append({"step": number + 1, **losses, **measure(game.generator)})
         checkpoint.save(tensors, {"game": saved, "history": history})
         report(history[-1])
     return history

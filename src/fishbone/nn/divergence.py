@@ -2,20 +2,31 @@
 
 import math
 
+import torch
+from torch import nn
+
 from fishbone.errors import InputError
 
 
-def require_finite(value: float, what: str, place: str) -> None:
+def require_finite(
+    value: float, what: str, place: str, *, field: str = "learning_rate", remedy: str = "Lower it."
+) -> None:
     """Let finite numbers pass.
 
     Args:
         value: a loss, or a weight.
         what: what it is.
         place: where training has got to, such as ``epoch 1, step 3``.
+        field: the parameter to blame.
+        remedy: what to do about it, as a sentence.
 
     Raises:
         InputError: it is NaN or infinite.
     """
     if not math.isfinite(value):
-        problem = f"training diverged in {place}: {what} is {value}"
-        raise InputError(problem, field="learning_rate", remedy="Lower it.")
+        raise InputError(f"training diverged in {place}: {what} is {value}", field=field, remedy=remedy)
+
+
+def is_finite(model: nn.Module) -> bool:
+    """Whether every parameter is. Buffers may hold infinities on purpose, as masks of attention do."""
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())

@@ -12,14 +12,19 @@ from fishbone.nn.memory_format import arranged
 
 @torch.no_grad()
 def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 128) -> dict[str, float]:
-    """``{"loss": mean cross-entropy in nats, "accuracy": fraction in [0, 1]}`` in eval mode, float32."""
+    """``{"loss": mean cross-entropy in nats, "accuracy": fraction in [0, 1]}`` in eval mode, float32.
+
+    An image whose logits are not all finite is classified wrongly.
+    """
     loss = correct = 0.0
     with evaluating(model):
         for start in range(0, len(labels), batch):
             logits = model(arranged(inputs[start : start + batch], model)).float()
             target = labels[start : start + batch]
             loss += F.cross_entropy(logits, target, reduction="sum").double().item()
-            correct += (logits.argmax(1) == target).sum().item()
+            # argmax takes NaN for the greatest: a network of NaN would be right about all of class 0.
+            right = (logits.argmax(1) == target) & logits.isfinite().all(1)
+            correct += right.sum().item()
     return {"loss": loss / len(labels), "accuracy": correct / len(labels)}
 
 

@@ -84,6 +84,8 @@ def train(
     seed: int,
     checkpoint: Checkpoint,
     report: Callable[[dict], None] = lambda row: None,
+    field: str = "learning_rate",
+    within: str = "",
 ) -> list[dict]:
     """Train ``model`` in place.
 
@@ -91,6 +93,8 @@ def train(
         training, validation: inputs (N, C, H, W) float32 and labels (N,) int64.
         checkpoint: written after every epoch and resumed from.
         report: called with each epoch's row.
+        field, within: for the message about divergence: the parameter that the learning rate comes from, and what this
+            training is a part of, such as `` at sparsity 0.9``.
 
     Returns:
         A row an epoch: ``step``, ``learning_rate``, ``train_loss``, ``train_accuracy``, ``validation_loss``,
@@ -113,9 +117,10 @@ def train(
     history = _resume(checkpoint, model, optimiser, schedule)
     for epoch in range(len(history), recipe.epochs):
         model.train()
-        loss, accuracy = _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch)
+        blame = {"place": f"epoch {epoch + 1}{within}", "field": field}
+        loss, accuracy = _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch, blame)
         held = evaluate(model, validation[0].to(device), validation[1].to(device))
-        require_finite(held["loss"], "the validation loss", f"epoch {epoch + 1}")
+        require_finite(held["loss"], "the validation loss", **blame)
         history.append(
             {
                 "step": epoch + 1,
@@ -132,7 +137,7 @@ def train(
     return history
 
 
-def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch) -> tuple[float, float]:
+def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch, blame) -> tuple[float, float]:
     """One pass in random order; (mean loss, accuracy) over it."""
     inputs, labels = training
     order = torch.randperm(len(labels), generator=torch_generator(seed, "order", epoch))
@@ -148,7 +153,7 @@ def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epo
             logits = model(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, target)
-        require_finite(loss.item(), "the loss", f"epoch {epoch + 1}, step {step}")
+        require_finite(loss.item(), f"the loss of step {step}", **blame)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -1,8 +1,9 @@
 """The source files that a stage's result depends on, and one digest of them.
 
-That is the closure of the stage's imports inside this package. Imports inside functions count; files that are no Python
-modules (templates, single-file agents) count for the folder they lie in. The digest leaves out comments, docstrings and
-blank lines, and is the same on Python 3.11 to 3.14, so that only an edit that can change a result reruns anything.
+That is the closure of the stage's imports inside this package. Imports inside functions count, modules that are loaded
+by name (`importlib.import_module`) do not; templates, scripts and C files count for the folder they lie in. The digest
+leaves out comments, docstrings and blank lines, and is the same on Python 3.11 to 3.14, so that only an edit that can
+change a result reruns anything.
 """
 
 import ast
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_DATA = {".html", ".css", ".js", ".c"}  # what the package ships, and not what an editor leaves beside it
 _SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _LAYOUT = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
@@ -128,4 +130,4 @@ def _files_of(module: str) -> list[Path]:
 
 
 def _data_beside(file: Path) -> list[Path]:
-    return [p for p in file.parent.iterdir() if p.is_file() and p.suffix not in (".py", ".pyc") and p.name[0] != "."]
+    return [p for p in file.parent.iterdir() if p.is_file() and p.suffix in _DATA and p.name[0] != "."]

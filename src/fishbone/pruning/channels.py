@@ -20,10 +20,10 @@ from fishbone.curvature.likelihoods import Softmax
 from fishbone.nn.evaluate import evaluate, evaluating
 from fishbone.nn.resnet import BasicBlock
 from fishbone.pruning.compensation import compensate
+from fishbone.pruning.defaults import LEARNING, SOLVER
 from fishbone.pruning.images import recalibrated
 from fishbone.pruning.masks import saliency
 from fishbone.pruning.methods import METHODS, estimators
-from fishbone.pruning.surgeon import LEARNING, SOLVER
 
 ROUND_TO = 8  # channels: runtimes work on blocks of 8 or 16
 STEPS = 8

@@ -15,7 +15,7 @@ from fishbone.seeding import numpy_generator, torch_generator
 
 BATCH = 250  # most inputs that batch norms see at once
 
-Drawn = Literal["stratified", "uniform"]
+Drawn = Literal["stratified", "as_recorded"]
 
 
 def draw(
@@ -24,7 +24,7 @@ def draw(
     """``count`` training images without repetition, augmented as in training: inputs (N, C, H, W) and labels (N,).
 
     ``stratified``: of each class its share, also in any first part of them, which estimators hold out or take alone;
-    ``uniform``: without regard to the class.
+    ``as_recorded``: any, without regard to the class, as in records made before there was a choice.
     """
     if drawn == "stratified":
         order = mixed_subset(dataset.labels[dataset.train], count, numpy_generator(seed, purpose))
@@ -53,11 +53,11 @@ def mixed_subset(labels: np.ndarray, count: int, generator: np.random.Generator)
 def judging(dataset: Dataset, count: int, seed: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
     """``count`` validation images for quick answers: inputs (N, C, H, W) and labels (N,).
 
-    ``stratified``: of each class its share; ``uniform``, as in records from before there was a choice: the file's
-    first, which are few classes where it is sorted.
+    ``stratified``: of each class its share; ``as_recorded``: the file's first, which are few classes where it is
+    sorted, as in records made before there was a choice.
     """
     inputs, labels = dataset.split("validation")
-    if drawn == "uniform":
+    if drawn == "as_recorded":
         return inputs[:count], labels[:count]
     chosen = torch.from_numpy(stratified_subset(labels.numpy(), count, numpy_generator(seed, "judging")))
     return inputs[chosen], labels[chosen]

@@ -8,6 +8,8 @@ from fishbone.curvature.layout import Layout
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.train import Recipe, train
 
+RATE = "retraining.learning_rate"
+
 
 def retrain(
     model: nn.Module,
@@ -23,6 +25,9 @@ def retrain(
     Args:
         mask: (d,) boolean, True for weights to keep.
         training, validation: as `fishbone.nn.train.train` takes them.
+
+    Raises:
+        InputError: a loss is not finite.
     """
     parameters = dict(model.named_parameters())
     kept = [(parameters[name], part) for name, part in layout.tensors(mask).items()]
@@ -32,8 +37,9 @@ def retrain(
         for parameter, part in kept:
             parameter.mul_(part.to(parameter.device))
 
+    within = f" at sparsity {(~mask).double().mean().item():.4f}"
     handle = register_optimizer_step_post_hook(hold)
     try:
-        train(model, training, validation, recipe, seed, Checkpoint(None, {}))
+        train(model, training, validation, recipe, seed, Checkpoint(None, {}), field=RATE, within=within)
     finally:
         handle.remove()

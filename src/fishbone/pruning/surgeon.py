@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,22 +19,17 @@ from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluating
 from fishbone.nn.memory_format import arranged, memory_format
 from fishbone.pruning.compensation import Solver
-from fishbone.pruning.images import mixed_subset, recalibrate, recalibrated
+from fishbone.pruning.defaults import LEARNING, SOLVER
+from fishbone.pruning.images import recalibrate, recalibrated
+from fishbone.pruning.loading import collect, mixed, require_shuffled
 from fishbone.pruning.masks import cubic_steps, geometric_steps
 from fishbone.pruning.methods import METHODS, estimators
 from fishbone.pruning.operation import Operation, Surgery
 from fishbone.pruning.patterns import check, parse_pattern
 from fishbone.pruning.trajectory import follow, score_dampings
-from fishbone.seeding import numpy_generator
 
-LEARNING = Learning(
-    form="three_way", start="activations", first_steps=0, later_steps=0, learning_rate=1e-3, directions=4,
-    drawn_from="noise", batch=25, held_out=0, precondition=True, weights="all", renew=False,
-)  # fmt: skip
-SOLVER = Solver(iterations=100, tolerance=1e-3)
 SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
 SCOPES = ("global", "layer")
-LEAST = 8  # inputs, of curvature and of validation together
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class Surgeon:
         model: trained, on the CPU, float32 or float64; any module with Conv2d and Linear layers. Left as it is until
             `prune` is called.
         loader: batches (inputs, targets) of *training* data, shuffled, and augmented as in training; read until there
-            are enough.
+            are enough: of data sorted by class that would be the first classes only.
         likelihood: what the outputs mean: ``softmax`` (targets int64), ``gaussian`` or ``bernoulli``, or an object
             like those in `fishbone.curvature.likelihoods`.
         method: a name in `fishbone.pruning.methods.METHODS`.
@@ -73,6 +67,7 @@ class Surgeon:
 
     Raises:
         ValueError: names what cannot be pruned or what argument is wrong.
+        InputError: the loader is not shuffled: what was read of it lacks classes.
     """
 
     def __init__(
@@ -95,7 +90,8 @@ class Surgeon:
         self.likelihood = LIKELIHOODS[likelihood] if isinstance(likelihood, str) else likelihood
         self.layout = Layout.of(model, prunable(model, names))
         _check_tensors(model)
-        inputs, targets = _mixed(*_collect(loader, images), seed)
+        read, more = collect(loader, images)
+        inputs, targets = mixed(*read, seed)
         if memory_format(model) is torch.contiguous_format:  # though its owner may have it in channels_last
             inputs = arranged(inputs, model.to(memory_format=torch.contiguous_format))
         held = 0 if validation is not None else len(inputs) // 4
@@ -104,7 +100,7 @@ class Surgeon:
             raise ValueError(f"validation should be as many inputs as targets, at least one, not {sizes}")
         self.validation = (inputs[:held], targets[:held]) if validation is None else validation
         self.inputs = inputs[held:]
-        self._check_outputs()
+        require_shuffled(targets, self._check_outputs(), more)
         if learning.held_out >= len(self.inputs):
             raise ValueError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
         self.gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
@@ -147,6 +143,7 @@ class Surgeon:
         Raises:
             ValueError: names what is wrong: an argument; more zeros in the network than asked for; a pattern that
                 cannot have this sparsity; or no damping led to a finite loss, and the model is as it was.
+            InputError: the damping chosen led to a network that is not finite; the model's weights are of no use.
         """
         if not 0 < sparsity < 1:
             raise ValueError(f"sparsity should lie between 0 and 1, not {sparsity}")
@@ -201,7 +198,8 @@ class Surgeon:
         return {gamma: -score for gamma, score in scores.items()}
 
     @torch.no_grad()
-    def _check_outputs(self) -> None:
+    def _check_outputs(self) -> int:
+        """How many there are of one input."""
         inputs, targets = (part[:2] for part in self.validation)
         try:
             with evaluating(self.model):
@@ -210,6 +208,7 @@ class Surgeon:
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             found = f"inputs {_kind(inputs)}, targets {_kind(targets)}"
             raise ValueError(f"network, data and likelihood {self.likelihood} do not fit ({found}): {error}") from None
+        return outputs.flatten(1).shape[1]
 
     @torch.no_grad()
     def _loss(self, model: nn.Module) -> float:
@@ -231,6 +230,8 @@ def _known(what: str, name: str, known: Iterable[str]) -> None:
 
 def _check_tensors(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f"{name} holds values that are not finite")
         if parameter.device.type != "cpu" or parameter.dtype not in (torch.float32, torch.float64):
             found = f"{parameter.dtype} on {parameter.device}"
             raise ValueError(
@@ -243,26 +244,3 @@ def _digest(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[Tensor, Tensor]:
-    """The loader's first ``images`` inputs and targets."""
-    inputs, targets, count = [], [], 0
-    for x, y in loader:
-        inputs.append(x)
-        targets.append(y)
-        count += len(x)
-        if count >= images:
-            break
-    if min(count, images) < LEAST:
-        text = f"images is {images} and the loader gave {count} inputs"
-        raise ValueError(f"{text}; at least {LEAST} are needed, better 1000")
-    return torch.cat(inputs)[:images], torch.cat(targets)[:images]
-
-
-def _mixed(inputs: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """In a drawn order; its first parts, which are held out, hold of each class its share where targets are classes."""
-    classes = targets.ndim == 1 and not targets.is_floating_point()
-    labels = targets.cpu().numpy() if classes else np.zeros(len(targets), np.int64)
-    order = torch.from_numpy(mixed_subset(labels, len(labels), numpy_generator(seed, "held out")))
-    return inputs[order], targets[order]

@@ -12,7 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
+from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.divergence import is_finite
 from fishbone.pruning.operation import Operation
 
 NO_METER = nullcontext()
@@ -45,12 +47,16 @@ def follow(
         A row a step: ``step``, ``sparsity``, the judge's column, ``predicted_loss``
         (of the weights that the solve was for: with ``anchored`` compensation all since the anchor, else the step's),
         ``residual`` of the solver and, where the estimator was refined, what it logged.
+
+    Raises:
+        InputError: removing weights led to a network that is not finite, or its curvature cannot be inverted; nothing
+            of that step is kept.
     """
     column, judged = judge
     history = _resume(checkpoint, operation)
     for sparsity in steps[len(history) :]:
         with meter:
-            log = operation.prune(sparsity)
+            log = _prune(operation, sparsity)
         retrain(operation, len(history) + 1)
         keep(operation, sparsity)
         row = {"step": len(history) + 1, "sparsity": (~operation.mask).double().mean().item()}
@@ -58,6 +64,18 @@ def follow(
         checkpoint.save(operation.state(), {"history": history, "notes": notes})
         report(history[-1])
     return history
+
+
+def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
+    try:
+        log = operation.prune(sparsity)
+    except torch.linalg.LinAlgError as error:
+        problem = f"the curvature cannot be inverted ({error})"
+    else:
+        if is_finite(operation.model):
+            return log
+        problem = "the network is not finite"
+    raise InputError(f"at sparsity {sparsity} {problem}", field="gammas", remedy="Give greater ones.")
 
 
 def _resume(checkpoint: Checkpoint, operation: Operation) -> list[dict]:
@@ -78,19 +96,20 @@ def score_dampings(
 ) -> dict[str, float]:
     """Each damping's ``judge``'s mean over ``steps`` of a trajectory of its own from ``model``, keyed by its text.
 
-    More is better; what is not a number counts as minus infinity, and so does a network that has blown up so far that
-    its curvature cannot be inverted.
+    More is better; what is not a number counts as minus infinity, and so does a damping that leads to a network that is
+    not finite, or whose curvature cannot be inverted.
     """
     scores = {}
     for gamma in gammas:
         candidate = operation(copy.deepcopy(model), gamma)
         accuracies = []
-        try:
-            for sparsity in steps:
-                candidate.prune(sparsity)
-                accuracies.append(judge(candidate.model))
-        except torch.linalg.LinAlgError:
-            accuracies = [-math.inf]
+        for sparsity in steps:
+            try:
+                _prune(candidate, sparsity)
+            except InputError:
+                accuracies.append(-math.inf)
+                break
+            accuracies.append(judge(candidate.model))
         mean = sum(accuracies) / len(accuracies)
         scores[str(gamma)] = mean if math.isfinite(mean) else -math.inf
     return scores

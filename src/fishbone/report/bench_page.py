@@ -26,7 +26,7 @@ def bench_page(measured: Sequence[dict], dataset: str) -> str:
             figure = inline_svg(file, "accuracy against time and size")
     return (
         templates()
-        .get_template("bench.html")
+        .get_template("unrecorded/bench.html")
         .render(
             title=f"On {len(results)} device{'s' if len(results) > 1 else ''}: {', '.join(r.name for r in results)}",
             figure=figure,

@@ -67,7 +67,7 @@ def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence
 
 
 def templates() -> Environment:
-    """Jinja's environment for this package's templates."""
+    """Jinja's environment for this package's templates; the stage `report` reads none of those in ``unrecorded``."""
     environment = Environment(
         loader=PackageLoader("fishbone.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

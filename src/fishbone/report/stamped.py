@@ -11,11 +11,11 @@ from fishbone.files import write_text
 from fishbone.report.page import RUN, templates
 
 
-def write(study: str, root: Path, facts: Mapping[str, str]) -> Path:
-    """Write ``results/<study>/report/report.html`` from ``page.html`` beside it.
+def write(page: Path, facts: Mapping[str, str]) -> Path:
+    """Write ``report.html`` beside a recorded ``page``.
 
     Args:
-        root: the project's folder.
+        page: as the stage `report` writes it.
         facts: name → value, in the order in which they are shown; a value that is a web address becomes a link.
 
     Returns:
@@ -24,14 +24,13 @@ def write(study: str, root: Path, facts: Mapping[str, str]) -> Path:
     Raises:
         InputError: there is no page, or it has no place for the facts.
     """
-    page = root / "results" / study / "report" / "page.html"
-    remedy = f"Run `fishbone reproduce --study {study}`."
+    remedy = "Run `fishbone reproduce` for its study."
     if not page.is_file():
         raise InputError("file is missing", file=page, remedy=remedy)
     before, mark, after = page.read_text(encoding="utf-8").partition(RUN)
     if not mark:
         raise InputError("no place for the facts of a run", file=page, remedy=f"Remove the file. {remedy}")
-    section = templates().get_template("run.html").render(facts=facts)
+    section = templates().get_template("unrecorded/run.html").render(facts=facts)
     target = page.with_name("report.html")
     write_text(target, f"{before}{section}{after}")
     return target

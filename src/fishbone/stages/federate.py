@@ -79,6 +79,7 @@ def command(method: str, data: Path, seed: int, params: Params, checkpoint: Path
     from fishbone.federated.rounds import run
     from fishbone.files import try_output
     from fishbone.nn.checkpoint import Checkpoint
+    from fishbone.nn.divergence import require_finite
     from fishbone.nn.evaluate import evaluate
     from fishbone.nn.models import build, save_model, sidecar
 
@@ -103,8 +104,10 @@ def command(method: str, data: Path, seed: int, params: Params, checkpoint: Path
 
     identity = {"method": method, "params": params.model_dump(), "data": dataset.digest, "seed": seed}
     progress = Checkpoint(checkpoint, identity)
-    end = run(start, params.rounds, advance, lambda weights: score(weights, validation), progress, _print)
+    field = f"learning_rate.{_rate(method)}"
+    end = run(start, params.rounds, advance, lambda weights: score(weights, validation), progress, _print, field)
     final = score(end.weights, test)
+    require_finite(final["loss"], "the test loss", f"round {params.rounds}, the last", field=field)
     save_model(out / "model.safetensors", model, sidecar(architecture, dataset))
     _write(out, end, final, facts)
     progress.remove()
@@ -115,6 +118,11 @@ def _mix(method: str) -> tuple[int, int] | None:
     """(horizontal devices, vertical groups) of a ``hovefl-H-V``."""
     parts = method.split("-")
     return (int(parts[1]), int(parts[2])) if parts[0] == "hovefl" else None
+
+
+def _rate(method: str) -> str:
+    """Which of `LearningRates` is the method's."""
+    return "hovefl" if _mix(method) else method
 
 
 def _check_method(method: str, params: Params) -> None:
@@ -139,8 +147,9 @@ def _prepare(method: str, model, dataset, params: Params, seed: int):
     from fishbone.federated.simulate import Centralised, in_process
 
     mix = _mix(method)
-    rate = params.learning_rate.hovefl if mix else getattr(params.learning_rate, method)
-    local = LocalTraining(seed, params.local_epochs, params.batch, partial(torch.optim.SGD, lr=rate))
+    name = _rate(method)
+    optimiser = partial(torch.optim.SGD, lr=getattr(params.learning_rate, name))
+    local = LocalTraining(seed, params.local_epochs, params.batch, optimiser, f"learning_rate.{name}")
     inputs, labels = dataset.split("train")
     if method == "centralised":
         return Centralised(model, inputs, labels, local).round, _facts(0, 0, len(labels))

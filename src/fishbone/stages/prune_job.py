@@ -1,14 +1,10 @@
 """One job of the stage `prune`: a network made by `fishbone train`, one method, one seed."""
 
-import copy
 import functools
 import math
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +18,20 @@ from fishbone.data.dataset import Dataset, load_dataset
 from fishbone.errors import InputError
 from fishbone.files import sha256, try_output, write_history, write_json
 from fishbone.locking import hold
-from fishbone.nn.checkpoint import Checkpoint, read_checked, write_checked
-from fishbone.nn.evaluate import evaluate
-from fishbone.nn.memory_format import memory_format
+from fishbone.nn.checkpoint import Checkpoint
+from fishbone.nn.divergence import is_finite
 from fishbone.nn.models import load_model
-from fishbone.nn.train import Recipe, uses_bf16
+from fishbone.nn.train import Recipe
 from fishbone.pruning.compensation import Solver
+from fishbone.pruning.copies import Copies
 from fishbone.pruning.cost import Meter
-from fishbone.pruning.images import draw, judging, recalibrated
+from fishbone.pruning.images import draw
+from fishbone.pruning.judge import Judge
 from fishbone.pruning.masks import density_steps
 from fishbone.pruning.methods import METHODS, ONCE, VARIANTS, Method, estimators
 from fishbone.pruning.networks import Network, save_networks
 from fishbone.pruning.operation import Operation, Surgery
-from fishbone.pruning.retraining import retrain
+from fishbone.pruning.retraining import RATE, retrain
 from fishbone.pruning.trajectory import follow, score_dampings
 from fishbone.seeding import derive
 from fishbone.stages.prune_plan import Params
@@ -62,7 +59,8 @@ def prune(
         report: called with each step's row.
 
     Raises:
-        InputError: model, data and parameters do not fit, and names the field; or another process does this work.
+        InputError: model, data and parameters do not fit, and names the field; a network is not finite, and none is
+            written; or another process does this work.
     """
     torch.set_num_threads(params.threads)
     try_output(out / "metrics.json")
@@ -70,6 +68,8 @@ def prune(
     network, description = load_model(model)
     method = (METHODS | VARIANTS)[name]
     _check(params, method, dataset, description, data)
+    if not is_finite(network):
+        raise InputError("holds weights that are not finite", file=model, remedy="Train it again.")
     parent = sha256(model)
     work = {"method": name, "params": params.model_dump(), "data": dataset.digest, "model": parent, "seed": seed}
     progress = Checkpoint(checkpoint, work)
@@ -80,15 +80,18 @@ def prune(
     images = functools.partial(draw, dataset, padding=params.padding, flip=params.flip, seed=seed, drawn=params.draw)
     gradients = _gradients(method, params, network, *images(params.curvature_images, "curvature"), seed)
     operations = _operations(method, params, network, gradients, seed)
-    judge = Judge.of(dataset, params, images(params.recalibration_images, "recalibration")[0], seed)
+    recalibration, _ = images(params.recalibration_images, "recalibration")
+    judge = Judge.of(
+        dataset, recalibration, images=params.judging_images, drawn=params.draw, precision=params.precision, seed=seed
+    )
 
-    saved = _saved(progress, copies, steps)
+    saved = copies.resumed(progress, steps)
     with Meter() as whole:
         begun = time.perf_counter()
         scores = saved["notes"] if saved else _tune(method, params, network, operations(trial=True), judge)
         tuned = time.perf_counter()
         chosen = {"gamma": float(max(scores, key=scores.get))} if method.damped else {}
-        dense = judge.accuracy(network, "test")
+        dense = judge.whole(network, "test")["accuracy"]
         train = _retraining(method, params, dataset, seed)
         started, surgery = time.perf_counter(), Meter()
         final = operations()(network, **chosen)
@@ -108,7 +111,7 @@ def prune(
     for sparsity in params.sparsities:
         mask = copies.restore(network, sparsity)
         networks[sparsity] = Network(judge.recalibrated(network), gradients.layout.tensors(mask))
-        metrics |= _tested(sparsity, network, networks[sparsity].model, mask, judge)
+        metrics |= _tested(sparsity, network, networks[sparsity].model, mask, judge, method)
     metrics |= {key: value for key, value in history[0].items() if key.startswith("auxiliary_loss")}
     save_networks(out / "networks.safetensors", networks, description | {"parent": parent})
     write_history(out / "history.csv", history)
@@ -117,87 +120,6 @@ def prune(
     progress.remove()
     copies.remove()
     lock.release()
-
-
-@dataclass(frozen=True)
-class Judge:
-    """How well a pruned network classifies.
-
-    Attributes:
-        splits: ``validation`` and ``test``, each inputs (N, C, H, W) and labels (N,).
-        few: inputs and labels from the validation split, for quick answers.
-        recalibration: training inputs for batch-norm statistics.
-        bf16: whether quick answers are in bfloat16.
-    """
-
-    splits: dict[str, tuple[Tensor, Tensor]]
-    few: tuple[Tensor, Tensor]
-    recalibration: Tensor
-    bf16: bool
-
-    @classmethod
-    def of(cls, dataset: Dataset, params: Params, recalibration: Tensor, seed: int) -> Self:
-        splits = {name: dataset.split(name) for name in ("validation", "test")}
-        few = judging(dataset, params.judging_images, seed, params.draw)
-        return cls(splits, few, recalibration, uses_bf16(params.precision, torch.device("cpu")))
-
-    def accuracy(self, network: nn.Module, split: str) -> float:
-        faster = copy.deepcopy(network).to(memory_format=memory_format(network))  # channels_last: a quarter less time
-        return evaluate(faster, *self.splits[split])["accuracy"]
-
-    def quick(self, network: nn.Module) -> float:
-        with self._quickly():
-            return evaluate(network, *self.few)["accuracy"]
-
-    def quick_recalibrated(self, network: nn.Module) -> float:
-        with self._quickly():
-            return self.quick(self.recalibrated(network))
-
-    def recalibrated(self, network: nn.Module) -> nn.Module:
-        return recalibrated(network, self.recalibration)
-
-    def _quickly(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
-
-
-@dataclass(frozen=True)
-class Copies:
-    """The network at each of ``sparsities``, kept in ``folder`` until all are tested: a resumed run needs them."""
-
-    folder: Path
-    sparsities: list[float]
-
-    def keep(self, operation: Operation, sparsity: float) -> None:
-        if sparsity in self.sparsities:
-            write_checked(self._file(sparsity), operation.model.state_dict() | {"mask": operation.mask}, {})
-
-    def restore(self, network: nn.Module, sparsity: float) -> Tensor:
-        """Put the weights into ``network``; the mask."""
-        state, _ = read_checked(self._file(sparsity))
-        mask = state.pop("mask")
-        network.load_state_dict(state)
-        return mask
-
-    def complete(self, steps: list[float]) -> bool:
-        """Whether all is there after these steps."""
-        return all(self._file(sparsity).exists() for sparsity in steps if sparsity in self.sparsities)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder)
-
-    def _file(self, sparsity: float) -> Path:
-        return self.folder / f"{sparsity}.safetensors"
-
-
-def _saved(progress: Checkpoint, copies: Copies, steps: list[float]) -> dict | None:
-    """What the checkpoint tells; of no use, and removed, without the copies made so far."""
-    saved = progress.load()
-    if saved is None:
-        return None
-    if copies.complete(steps[: len(saved[1]["history"])]):
-        return saved[1]
-    progress.remove()
-    return None
 
 
 def _tune(method: Method, params: Params, network: nn.Module, operation, judge: Judge) -> dict[str, float]:
@@ -255,22 +177,39 @@ def _retraining(method: Method, params: Params, dataset: Dataset, seed: int) -> 
     return train
 
 
-def _tested(sparsity: float, network: nn.Module, fresh: nn.Module, mask: Tensor, judge: Judge) -> dict[str, float]:
+def _tested(
+    sparsity: float, network: nn.Module, fresh: nn.Module, mask: Tensor, judge: Judge, method: Method
+) -> dict[str, float]:
     """Metrics at one sparsity: that reached, exactly, over the prunable weights and over all parameters; accuracies.
 
     Args:
         network: as pruned.
         fresh: with recalibrated batch norms.
+
+    Raises:
+        InputError: ``fresh`` or what it answers is not finite.
     """
+    found = {split: judge.whole(fresh, split) for split in ("validation", "test")}
+    if not (is_finite(fresh) and all(math.isfinite(one["loss"]) for one in found.values())):
+        raise InputError(f"at sparsity {sparsity} the network is not finite", **_blame(method))
     gone = int((~mask).sum())
     everything = sum(parameter.numel() for parameter in network.parameters())
     return {
         f"sparsity/{sparsity}": gone / len(mask),
         f"sparsity_of_all_parameters/{sparsity}": gone / everything,
-        f"test_accuracy/{sparsity}": judge.accuracy(fresh, "test"),
-        f"test_accuracy_without_recalibration/{sparsity}": judge.accuracy(network, "test"),
-        f"validation_accuracy/{sparsity}": judge.accuracy(fresh, "validation"),
+        f"test_accuracy/{sparsity}": found["test"]["accuracy"],
+        f"test_accuracy_without_recalibration/{sparsity}": judge.whole(network, "test")["accuracy"],
+        f"validation_accuracy/{sparsity}": found["validation"]["accuracy"],
     }
+
+
+def _blame(method: Method) -> dict[str, str]:
+    """The parameter that makes a method's networks blow up, and what to do about it."""
+    if method.retrained:
+        return {"field": RATE, "remedy": "Lower it."}
+    if method.damped:
+        return {"field": "gammas", "remedy": "Give greater ones."}
+    return {"field": "sparsities", "remedy": "Leave it out."}
 
 
 def _check(params: Params, method: Method, dataset: Dataset, description: dict, file: Path) -> None:

@@ -77,9 +77,10 @@ class Params(Block):
     tuning_sparsities: Sparsities = Field(
         description="steps of the trajectory, without learning, that judges a damping"
     )
-    draw: Literal["stratified", "uniform"] = Field(
-        description="of curvature, recalibration and judging images; stratified: of each class its share; uniform: "
-        "without regard to the class, and of validation images the first, as in records made before there was a choice"
+    draw: Literal["stratified", "as_recorded"] = Field(
+        description="of curvature, recalibration and judging images; stratified: of each class its share; "
+        "as_recorded: of training images any, without regard to the class, of validation images the first N, as in "
+        "records made before there was a choice"
     )
     judging_images: int = Field(description="validation images that judge dampings and steps", ge=1)
     curvature_images: int = Field(description="training images for the Fisher matrix, the same for every method", ge=2)

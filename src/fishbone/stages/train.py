@@ -78,7 +78,9 @@ def command(data: Path, seed: int, params: Params, checkpoint: Path | None, out:
 
     model.half().float()
     final = {split: evaluate(model, *dataset.split(split)) for split in ("validation", "test")}
-    require_finite(final["test"]["loss"], "the test loss", "rounding to half precision")
+    for split, judged in final.items():
+        remedy = "Lower it, or raise weight_decay: weights above 65504 are infinite in half precision."
+        require_finite(judged["loss"], f"the {split} loss", "rounding to half precision", remedy=remedy)
     save_model(out / "model.safetensors", model.half(), sidecar(architecture, dataset))
     write_history(out / "history.csv", history)
     write_json(
