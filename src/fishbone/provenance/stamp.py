@@ -28,7 +28,7 @@ def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> 
     text = target.read_text(encoding="utf-8") if target.is_file() else ""
     if not anew and text.startswith(before) and text.endswith(after):
         return target
-    return stamped.write(page, facts(study, code, root))
+    return stamped.write(report / "page.html", facts(study, code, root))
 
 
 def facts(study: str, code: dict[str, str], root: Path) -> dict[str, str]:
