@@ -8,6 +8,7 @@ from small_onnx import SIDE, classifier
 from fishbone.edge import gates, quantise
 from fishbone.edge.facts import facts
 from fishbone.edge.quantise import int8_cost
+from fishbone.edge.int8 import KINDS
 from fishbone.edge.stored import kernels
 from fishbone.stages import export
 
@@ -79,7 +80,7 @@ def test_mcnemar_is_the_exact_two_sided_binomial_test(monkeypatch):
 
 def test_export_offers_every_kind():
     option = next(option for option in export.command.params if option.name == "int8")
-    assert tuple(option.type.choices) == quantise.ACTIVATIONS
+    assert tuple(option.type.choices) == KINDS
 
 
 def test_unknown_activations_are_refused():

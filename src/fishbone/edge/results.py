@@ -155,13 +155,13 @@ class FileFacts(Record):
     bytes: PositiveInt
     zstd_bytes: PositiveInt
     opset: PositiveInt
-    parameters: NonNegativeInt
+    parameters: NonNegativeInt | None
     weights: NonNegativeInt | None
     nonzero: NonNegativeInt | None
     macs: NonNegativeInt | None
     sparse_macs: NonNegativeInt | None
     unknown: str | None = Field(
-        None, description="why one of the four above is null", exclude_if=lambda reason: reason is None
+        None, description="why one of the five above is null", exclude_if=lambda reason: reason is None
     )
     quantised: bool
 

@@ -1,15 +1,14 @@
 """A benchmark result as a table for people, with what is noise in it."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
+from fishbone.edge.operators import IN_8_BITS
 from fishbone.edge.results import ModelResult, Operator, Result
 
-INT8 = re.compile("^QLinear|^QGemm|^QAttention|Integer|^DynamicQuantize(MatMul|LSTM)")
 RIGHT = (
     "accuracy [95 %]",
     "p50 ms",
@@ -69,7 +68,7 @@ def notes(result: Result) -> Iterator[str]:
             yield f"{model.name}: {model.message}."
         yield from (f"{model.name}: {note}." for note in model.notes)
         if model.facts.unknown:
-            yield f"{model.name}: weights or multiply-accumulates are not known: {model.facts.unknown}."
+            yield f"{model.name}: parameters, weights or multiply-accumulates are not known: {model.facts.unknown}."
     if result.control:
         again = result.control
         yield (
@@ -125,7 +124,7 @@ def _cells(model: ModelResult, result: Result) -> Iterator[str]:
 
 def int8_share(operators: Sequence[Operator]) -> float:
     """Of the time after the device's optimiser: operators that compute in 8 bits (conversions are none)."""
-    return sum(found.share for found in operators if INT8.search(found.operator))
+    return sum(found.share for found in operators if IN_8_BITS.search(found.operator))
 
 
 def _speedup(model: ModelResult, result: Result) -> str:
