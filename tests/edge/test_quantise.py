@@ -7,8 +7,8 @@ from small_onnx import SIDE, classifier
 
 from fishbone.edge import gates, quantise
 from fishbone.edge.facts import facts
-from fishbone.edge.quantise import int8_cost
 from fishbone.edge.int8 import KINDS
+from fishbone.edge.quantise import int8_cost
 from fishbone.edge.stored import kernels
 from fishbone.stages import export
 
