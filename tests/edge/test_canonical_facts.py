@@ -135,6 +135,13 @@ def test_parameters_among_an_unknown_operators_attributes_are_unknown():
     assert of(dense(helper.make_node("Own", ["x"], ["y"], "c", domain="own", kernel=kernel), {})).parameters is None
 
 
+def test_operators_in_8_bits_count_alike_however_their_domain_is_spelled():
+    stored = {"w": np.ones((CHANNELS, CLASSES), np.int8), "zero": np.int8(0)}
+    for domain in ("", "ai.onnx"):
+        found = of(dense(helper.make_node("MatMulInteger", ["x", "w", "", "zero"], ["y"], domain=domain), stored))
+        assert (found.parameters, found.weights) == (DENSE, DENSE)
+
+
 @pytest.mark.parametrize("operator", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
 def test_the_bias_of_a_fused_product_in_8_bits_is_a_parameter(operator):
     """Its scales and zero points are not."""
