@@ -6,7 +6,8 @@ from onnx import TensorProto, checker, helper, numpy_helper, save_model
 from fishbone.data.dataset import save_dataset
 
 SIDE, CLASSES, CHANNELS = 8, 3, 4
-STATED = {"fishbone.mean": "[0.5]", "fishbone.std": "[0.3]"}  # so that accuracy rests on no assumption
+NAMED = {"fishbone.class_names": '["a", "b", "c"]'}
+STATED = {"fishbone.mean": "[0.5]", "fishbone.std": "[0.3]"} | NAMED  # so that accuracy rests on no assumption
 
 
 def classifier(seed=0, batch="batch", kind=TensorProto.FLOAT, operator="Relu", side=SIDE, metadata=None):

@@ -86,6 +86,7 @@ def test_devices_are_read_by_name(tmp_path):
         ("bench: {kind: cloud}", r"devices.yaml: bench.kind.*cloud"),
         ("bench: {kind: local, speed: 1}", r"bench.speed"),
         ("bench: local", "bench"),
+        ("a: {kind: local}\na.metrics: {kind: local}", r"another device \(got 'a\.metrics'\)"),
         ("- local", "no devices"),
         ("a: [", "not valid YAML"),
     ],

@@ -214,6 +214,19 @@ def test_other_outputs_are_noticed(case):
         gates.check_parity(proto, case.network, images(), 1)
 
 
+def test_an_output_that_is_not_finite_on_one_synthetic_input_alone_is_noticed(case, monkeypatch):
+    found, outputs = [], gates._outputs
+
+    def with_a_hole(*given):
+        ours, theirs = outputs(*given)
+        found.append(given)
+        return ours, theirs * np.float32("nan") if len(found) == 3 else theirs
+
+    monkeypatch.setattr(gates, "_outputs", with_a_hole)
+    with pytest.raises(gates.GateError, match="something else"):
+        gates.check_parity(case.copy(), case.network, images(), 1)
+
+
 def test_metadata_change_neither_weights_nor_graph(case):
     proto = with_metadata(case.proto, {"licence": "MIT"})
     assert len(proto.metadata_props) == 1

@@ -106,3 +106,24 @@ def test_weights_in_int8_alone_are_computed_in_float_and_do_not_saturate():
     stored = g.store(np.full((4, 3), 127), np.int8), g.store(np.float32(0.1))
     out = g.node("Gemm", "x", g.node("DequantizeLinear", *stored))
     assert not may_saturate(g.proto(out))
+
+
+def stored_in(place, array):
+    """A product in 8 bits whose int8 weights are an initializer, a Constant node's, or quantised from stored floats."""
+    g = Graph((4,))
+    zero = g.store(0, np.int8)
+    if place == "constant":
+        name = g.node("Constant", value=numpy_helper.from_array(array))
+    elif place == "floats":
+        name = g.node("QuantizeLinear", g.store(array.astype(np.float32)), g.store(np.float32(1)), zero)
+    else:
+        name = g.store(array, np.int8)
+    proto = g.proto(g.node("DynamicQuantizeMatMul", "x", name, g.store(np.float32(0.1)), zero))
+    proto.graph.node[-1].domain = "com.microsoft"
+    return proto
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant", "floats"])
+@pytest.mark.parametrize(("largest", "may"), [(127, True), (-128, True), (64, False)])
+def test_products_in_8_bits_may_saturate_whatever_their_operator_and_wherever_their_weights_are(place, largest, may):
+    assert may_saturate(stored_in(place, np.full((4, 3), largest, np.int8))) == may

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -7,9 +9,12 @@ from small_onnx import SIDE, classifier
 
 from fishbone.edge import gates, quantise
 from fishbone.edge.facts import facts
+from fishbone.edge.int8 import KINDS
 from fishbone.edge.quantise import int8_cost
 from fishbone.edge.stored import kernels
+from fishbone.report.palette import label, method_of
 from fishbone.stages import export
+from fishbone.stages.export_variants import named
 
 IMAGES = np.random.default_rng(0).standard_normal((64, 1, SIDE, SIDE)).astype(np.float32)
 
@@ -77,9 +82,22 @@ def test_mcnemar_is_the_exact_two_sided_binomial_test(monkeypatch):
     assert (same.p, same.sqnr_db) == (1.0, None)
 
 
+@pytest.mark.parametrize(("bad", "form"), [("a", "in float"), ("b", "in int8")])
+def test_logits_that_are_not_finite_have_no_cost_but_an_error(monkeypatch, bad, form):
+    """As class 0 they were right answers."""
+    logits = {name: np.eye(2)[[0] * 10] for name in "ab"}
+    logits[bad][3:5, 1] = np.nan
+    monkeypatch.setattr(quantise, "_logits", lambda proto, *_: logits[proto])
+    with pytest.raises(gates.GateError, match=f"{form}, its logits are not finite on 2 of 10 test images"):
+        int8_cost("a", "b", np.zeros(10), np.zeros(10, int), 1)
+
+
 def test_export_offers_every_kind():
     option = next(option for option in export.command.params if option.name == "int8")
-    assert tuple(option.type.choices) == quantise.ACTIVATIONS
+    assert tuple(option.type.choices) == KINDS
+    for kind in KINDS:
+        assert named(f"dense-{kind}", Path("m"), {}, Path()).int8 == kind
+        assert (label(f"fls-0.9-{kind}"), method_of(f"fls-0.9-{kind}")) == (f"FLS 90 %, int8 {kind.upper()}", "fls")
 
 
 def test_unknown_activations_are_refused():

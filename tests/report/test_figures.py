@@ -7,10 +7,12 @@ import pytest
 from report import small_study
 
 from fishbone.files import write_history
+from fishbone.report import bench_figure
 from fishbone.report.bench_figure import pareto
 from fishbone.report.figures import FIGURES, TOPICS
 from fishbone.report.palette import KNOWN, label
 from fishbone.report.study import read_study
+from fishbone.report.summaries import doubt
 from fishbone.stages.prune_plan import Method
 
 
@@ -141,6 +143,28 @@ def test_a_device_that_failed_has_panels_that_say_so(tmp_path):
     file = small_study.bench(tmp_path / "s", [], "tiny", status="oom")
     FIGURES["bench"](read_study([file], {}), tmp_path / "bench.svg")
     assert "digits on tiny: oom" in texts((tmp_path / "bench.svg").read_text(encoding="utf-8"))
+
+
+def test_files_are_in_the_legend_by_their_names_whatever_those_begin_with(tmp_path):
+    models = [small_study.model(name, 300, 1000, (1.0, 0.9, 1.1)) for name in ("_mine", "__", "a$b$", "_x[y]")]
+    FIGURES["bench"](read_study([small_study.bench(tmp_path / "s", models)], {}), tmp_path / "bench.svg")
+    shown = set(texts((tmp_path / "bench.svg").read_text(encoding="utf-8")))
+    assert {"_mine", "__", "a$b$", "_x[y]"} <= shown
+    assert not any(re.match("_(child|nolegend|container)", text) for text in shown)
+
+
+@pytest.mark.parametrize("status", ["assumed", "no_answer", "parity_fail"])
+def test_doubtful_accuracies_are_drawn_pale_and_never_the_best(tmp_path, monkeypatch, status):
+    given = []
+    monkeypatch.setattr(bench_figure, "pareto", lambda points: given.append(points) or pareto(points))
+    models = [small_study.model("dense", 300, 5000, None), small_study.model("fls-0.9", 359, 500, (1.0, 0.9, 1.1))]
+    for place, state in enumerate(("ok", status)):
+        study = read_study([small_study.bench(tmp_path / str(place), [models[0], models[1] | {"status": state}])], {})
+        FIGURES["bench"](study, tmp_path / f"{place}.svg")
+    assert [len(points) for points in given] == [2, 1]
+    usual, doubted = (set(texts((tmp_path / f"{place}.svg").read_text(encoding="utf-8"))) for place in (0, 1))
+    assert "FLS" in usual - doubted
+    assert f"FLS, {doubt(models[1] | {'status': status})}" in doubted
 
 
 def test_pareto_front_drops_what_costs_more_and_gives_no_more():

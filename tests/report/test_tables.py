@@ -101,6 +101,20 @@ def test_a_benchmark_without_accuracy_or_models_still_has_rows(tmp_path):
     )
 
 
+def test_an_accuracy_that_rests_on_an_assumption_says_so_in_its_cell_and_in_csv_by_its_status(tmp_path):
+    sure = small_study.model("dense", 300, 100, None)
+    models = [sure] + [sure | {"name": state, "status": state} for state in ("assumed", "no_answer", "parity_fail")]
+    table = TABLES["bench"](read_study([small_study.bench(tmp_path / "s", models)], {}))
+    place = [column.key for column in table.columns].index("accuracy")
+    plain, *doubted = [row[place] for row in table.cells()]
+    assert plain == "83.6 % [80.6, 85.6]"
+    assert doubted == [f"{plain} ({why})" for why in ("assumed", "images without an answer", "other outputs")]
+    table.write_csv(tmp_path / "t.csv")
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert len({row["accuracy"] for row in rows}) == 1
+    assert [row["status"] for row in rows] == ["ok", "assumed", "no_answer", "parity_fail"]
+
+
 def test_these_tests_write_benchmarks_as_the_schema_has_them(tmp_path):
     one = small_study.model("dense", 300, 100, (1.0, 0.9, 1.1))
     places = {

@@ -1,9 +1,12 @@
+import io
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from fishbone.report import claims
 from fishbone.report.intervals import interval
 from fishbone.report.verdict import Evidence, Statement, judge, line, not_tested
 
@@ -103,3 +106,9 @@ def test_a_claim_is_one_line_without_parentheses_and_with_its_unit():
     assert line(not_tested(statement, "No."))[2:] == ("–", "84 %: +24", "–", "not tested")
     unsure = judge(STATEMENT, Evidence("digits", {0: -1.0, 1: 1.0}, "", []), "above")
     assert line(unsure).verdict == "inconclusive"
+
+
+def test_a_studys_name_with_brackets_is_shown_as_it_is():
+    console = Console(width=120, file=io.StringIO())
+    console.print(claims._table("a[/b]:bug:", []))
+    assert "Claims in the study a[/b]:bug:" in console.file.getvalue()

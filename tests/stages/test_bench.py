@@ -1,3 +1,4 @@
+import io
 import json
 import platform
 import re
@@ -6,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from small_onnx import STATED, save_classifier, save_images
 
 from fishbone.cli import cli
@@ -13,7 +15,7 @@ from fishbone.edge import devices
 from fishbone.edge.devices import Outcome
 from fishbone.edge.protocol import Protocol
 from fishbone.edge.results import Operator, Result
-from fishbone.edge.table import int8_share
+from fishbone.edge.table import int8_share, table, together
 from fishbone.errors import InputError
 from fishbone.stages.bench import Params
 
@@ -198,3 +200,16 @@ def test_a_page_of_noise_has_a_table_and_no_figure(folder, tmp_path):
     assert bench(folder / "a.onnx", "--html", page, *options).exit_code == 0
     assert "<table>" in page.read_text()
     assert "<svg" not in page.read_text()
+
+
+def test_names_with_brackets_and_colons_are_shown_as_they_are(written):
+    names = ("net[int8]", "a[/b]", "[red]x", "a:bug:b", "end\\")
+    result = Result.model_validate_json(written[0])
+    models = [result.models[0].model_copy(update={"name": name}) for name in names]
+    result = result.model_copy(update={"device": "pi[/]:bug:", "models": models})
+    console = Console(width=200, file=io.StringIO())
+    console.print(table(result))
+    console.print(together([result]))
+    text = console.file.getvalue()
+    assert all(text.count(name) == 2 for name in names), text
+    assert text.count("pi[/]:bug: (local)") == 2

@@ -13,6 +13,7 @@ from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.edge import checked, gates
 from fishbone.edge.export import to_onnx
 from fishbone.edge.facts import facts, read_onnx
+from fishbone.edge.reading import read
 from fishbone.errors import InputError
 from fishbone.files import sha256
 from fishbone.nn.models import build, save_model, sidecar
@@ -74,6 +75,16 @@ def test_export_writes_the_file_and_its_facts(exported):
     assert written["facts"] == facts(read_onnx(exported.out), exported.out.read_bytes()).model_dump()
     assert written["facts"]["sha256"] == sha256(exported.out)
     assert written["parity"]["images"] == PARAMS["parity_images"]
+
+
+def test_what_is_exported_says_its_input_and_classes_so_that_bench_assumes_nothing(exported, quantised):
+    dataset = load_dataset(exported.data)
+    for file in (exported.out, quantised):
+        session = ort.InferenceSession(file)
+        inputs = dataset.normalise(dataset.images[dataset.test])
+        outputs = {"logits": session.run(None, {"image": inputs})[0]}
+        found = read(session.get_modelmeta().custom_metadata_map, outputs, len(inputs), False, dataset)
+        assert (found.status, found.answer, found.reason) == ("ok", "scores", None)
 
 
 def test_facts_count_what_the_masks_keep(exported):

@@ -1,5 +1,6 @@
 # One seed's networks as ONNX: `dense`, and `METHOD-SPARSITY` for each pruning method and exported sparsity; some of them
-# in int8 too, as `NETWORK-u8s8` or `NETWORK-s8s8`; and `channels-FRACTION`, the dense one without some of its channels.
+# in int8 too, as `NETWORK-u8s8`, `NETWORK-s8s8` or `NETWORK-u8s7`; and `channels-FRACTION`, the dense one without some
+# of its channels.
 
 VARIANTS = ["dense"] + expand(
     "{method}-{sparsity}",

@@ -328,13 +328,20 @@ def parity(session: ort.InferenceSession, output: str, inputs: np.ndarray, refer
 
 
 def accuracy(session: ort.InferenceSession, model: dict, data: dict) -> dict:
-    """Right answers on the job's images; a batch at a time, as 10,000 large images would not fit as floats."""
+    """Right answers on the job's images; a batch at a time, as 10,000 large images would not fit as floats.
+
+    A row of scores that is not finite and a label that is no class are no answer, and wrong.
+    """
     dtype = DTYPES[session.get_inputs()[0].type]
     how = model["mean"], model["std"], dtype
     found = run_all(session, data["images"], model["output"], lambda images: prepare(images, *how))
     found = found.reshape(len(found), -1)
-    answers = found.argmax(1) if model["answer"] == "scores" else found[:, 0]
-    return {"correct": int((answers == data["labels"]).sum()), "images": len(answers)}
+    if model["answer"] == "scores":
+        answers, given = found.argmax(1), np.isfinite(found).all(1)
+    else:
+        answers, given = found[:, 0], (found[:, 0] >= 0) & (found[:, 0] < model["classes"])
+    correct = int((given & (answers == data["labels"])).sum())
+    return {"correct": correct, "images": len(answers), "unanswered": int((~given).sum())}
 
 
 def prepare(images: np.ndarray, mean: list | None, std: list | None, dtype) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper
 
+from fishbone.edge.canonical import canonical
 from fishbone.edge.operators import COUNTED, UnknownCountError, form_of, name_of, standard
 from fishbone.edge.stored import read_arrays
 
@@ -43,6 +44,7 @@ class Product:
 
 def count(proto: ModelProto) -> Counts:
     """See the module's docstring."""
+    proto = canonical(proto)
     try:
         products = _products(proto)
     except UnknownCountError as error:
@@ -107,6 +109,7 @@ def _macs(proto: ModelProto, products: list[Product]) -> tuple[int, int]:
     if not products:
         return 0, 0
     shapes = _shapes(proto)
+    _check_reshapes(proto, shapes)
     total = sparse = 0
     for product in products:
         macs = _macs_of(product, shapes)
@@ -136,14 +139,30 @@ def _macs_of(product: Product, shapes: dict[str, tuple[int, ...]]) -> int:
 
 
 def _fixed_batch(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> int:
-    """How many inputs a run takes: the first side of input and output alike; 1 where the file leaves it free."""
-    dims = _inputs(proto)[0].type.tensor_type.shape.dim if _inputs(proto) else ()
-    batch = dims[0].dim_value if dims else 0
-    if batch <= 1 or not proto.graph.output:
+    """How many inputs a run takes: the first side of an input and an output alike; 1 where the file leaves it free."""
+    given = [value.type.tensor_type.shape.dim for value in _inputs(proto)]
+    sides = {dims[0].dim_value or 1 for dims in given if dims}
+    if sides <= {1}:
         return 1
-    if (out := proto.graph.output[0].name) not in shapes:
-        raise UnknownCountError(f"the shape of {out} is not known from the file alone")
-    return batch if shapes[out][:1] == (batch,) else 1
+    outputs = [value.name for value in proto.graph.output]
+    kept = sides & {side for name in outputs for side in shapes.get(name, ())[:1]}
+    if len(kept) == 1:
+        return kept.pop()
+    for name in outputs:
+        if name not in shapes:
+            raise UnknownCountError(f"the shape of {name} is not known from the file alone")
+    found = " or ".join(map(str, sorted(sides | {1})))
+    raise UnknownCountError(f"outputs {', '.join(outputs)} do not tell whether a run takes {found} inputs")
+
+
+def _check_reshapes(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Shape inference believes a target shape that holds another batch than the one that it was given."""
+    for node in proto.graph.node:
+        ends = [shapes.get(name) for name in (*node.input[:1], *node.output[:1])]
+        if node.op_type == "Reshape" and len(ends) == 2 and None not in ends:
+            before, after = ends
+            if math.prod(before) != math.prod(after):
+                raise UnknownCountError(f"{name_of(node)}: {before} of one input does not fit {after}")
 
 
 def _inputs(proto: ModelProto) -> list:
@@ -170,7 +189,7 @@ def _shapes(proto: ModelProto) -> dict[str, tuple[int, ...]]:
             graph.initializer.append(tensor)
     for value in proto.graph.output:
         graph.output.add().name = value.name
-    opsets = [entry for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    opsets = [entry for entry in proto.opset_import if entry.domain == ""]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=proto.ir_version or 8)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph

@@ -2,13 +2,12 @@
 
 Three hashes: of the file; of its *weights* (sorted names, types, shapes and values), which survives another exporter
 version; of its *graph* (operators, attributes and edges, values numbered in order of production), which survives
-renaming. *Parameters* are all stored floats. Weights, non-zeros and MACs are counted by fishbone.edge.counts.
+renaming. Parameters are counted by fishbone.edge.parameters, weights, non-zeros and MACs by fishbone.edge.counts; all
+of it on the model's canonical form.
 """
 
 import hashlib
 import json
-import math
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,24 +15,24 @@ import numpy as np
 import onnx
 import zstandard
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, numpy_helper
 
+from fishbone.edge.canonical import canonical
 from fishbone.edge.counts import count
-from fishbone.edge.operators import FORMS
+from fishbone.edge.operators import UnknownCountError, computes_in_8_bits
+from fishbone.edge.parameters import count_parameters
 from fishbone.edge.results import FileFacts
 from fishbone.edge.stored import all_tensors
 from fishbone.errors import InputError
 
 ZSTD_LEVEL = 19
-QUANTISED = re.compile("^QuantizeLinear$|^DynamicQuantize|^QLinear|^QGemm|Integer")  # part of it computes in 8 bits
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def read_onnx(path: str | Path) -> ModelProto:
-    """Parse a self-contained model.
+    """Parse a self-contained model, in its canonical form.
 
     Raises:
-        InputError: the file is missing, no ONNX model, or keeps its weights in a second file.
+        InputError: the file is missing, no ONNX model, holds a damaged tensor, or keeps its weights in a second file.
     """
     try:
         proto = onnx.load(path, load_external_data=False)
@@ -46,7 +45,10 @@ def read_onnx(path: str | Path) -> ModelProto:
     if any(onnx.external_data_helper.uses_external_data(tensor) for _, tensor in all_tensors(proto)):
         remedy = "Save it as one file: onnx.save(onnx.load(FILE), FILE, save_as_external_data=False)."
         raise InputError("keeps its weights in a second file, so one hash does not hold it", file=path, remedy=remedy)
-    return proto
+    try:
+        return canonical(proto)
+    except ValueError as error:
+        raise InputError(f"cannot be read: {error}", file=path, remedy="Export it again, densely.") from None
 
 
 def file_facts(path: str | Path) -> FileFacts:
@@ -61,16 +63,16 @@ def file_facts(path: str | Path) -> FileFacts:
 
 def facts(proto: ModelProto, content: bytes) -> FileFacts:
     """Facts of a model whose file holds ``content``."""
+    proto = canonical(proto)
     return FileFacts(
         sha256=hashlib.sha256(content).hexdigest(),
         weights_sha256=_weights_hash(proto),
         graph_sha256=_graph_hash(proto),
         bytes=len(content),
         zstd_bytes=len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(content)),
-        opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1),
-        parameters=_parameters(proto),
-        quantised=any(QUANTISED.search(node.op_type) for node in proto.graph.node),
-        **asdict(count(proto)),
+        opset=next((o.version for o in proto.opset_import if o.domain == ""), 1),
+        quantised=computes_in_8_bits(proto),
+        **_counts(proto),
     )
 
 
@@ -80,24 +82,15 @@ def count_weights(proto: ModelProto) -> tuple[int | None, int | None]:
     return found.weights, found.nonzero
 
 
-def _parameters(proto: ModelProto) -> int:
-    """Stored floats, at any depth; in int8 files the integers that stand for floats, without their scales."""
-    stored = dict(all_tensors(proto))
-    kept, helpers = set(), set()
-    for node in proto.graph.node:
-        form = FORMS.get((node.domain, node.op_type))
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            kept.add(node.input[0])
-            helpers.update(node.input[1:])
-        elif form and form.zero is not None:
-            biases = {name for name in node.input if name in stored and stored[name].data_type == TensorProto.INT32}
-            kept |= biases | {node.input[form.places[1]]}
-            helpers.update(set(node.input) - kept)
-    return sum(
-        math.prod(tensor.dims)
-        for name, tensor in all_tensors(proto)
-        if name in kept or (tensor.data_type in FLOATS and name not in helpers)
-    )
+def _counts(proto: ModelProto) -> dict:
+    """The fields that may be null, and why they are."""
+    found = asdict(count(proto))
+    try:
+        parameters, reason = count_parameters(proto), None
+    except UnknownCountError as error:
+        parameters, reason = None, str(error)
+    reasons = dict.fromkeys(filter(None, (found["unknown"], reason)))
+    return found | {"parameters": parameters, "unknown": "; ".join(reasons) or None}
 
 
 def _weights_hash(proto: ModelProto) -> str:

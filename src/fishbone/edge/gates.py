@@ -131,7 +131,7 @@ def check_parity(proto: ModelProto, network: nn.Module, images: np.ndarray, thre
     parity = Parity(
         images=len(images),
         max_abs=errors[0],
-        relative=max(e / max(s, np.finfo(np.float32).tiny) for e, s in zip(errors, scales, strict=True)),
+        relative=float(np.max(np.divide(errors, np.maximum(scales, np.finfo(np.float32).tiny)))),  # NaN where one is
         agreement=float((pairs[0][0].argmax(1) == pairs[0][1].argmax(1)).mean()),
     )
     # Written so that NaN fails.

@@ -5,9 +5,12 @@ bits or fused with what follows. Whatever is neither may hold a kernel that nobo
 recurrent layers, Einsum, Attention, control flow, blocked layouts, functions and operators of other makers.
 """
 
+import re
 from dataclasses import dataclass
 
-from onnx import NodeProto, defs
+from onnx import ModelProto, NodeProto, defs
+
+from fishbone.edge.stored import all_nodes
 
 MICROSOFT = "com.microsoft"
 COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -19,26 +22,30 @@ class UnknownCountError(Exception):
 
 @dataclass(frozen=True)
 class Form:
-    """The standard operator and the places of its inputs among a node's; ``zero``: of the kernel's zero point."""
+    """The standard operator and the places of its inputs among a node's.
+
+    ``zero`` and ``bias`` are the places of the kernel's zero point and of the bias, of operators in 8 bits.
+    """
 
     operator: str
     places: tuple[int, ...]
     zero: int | None = None
+    bias: int | None = None
 
 
 FORMS = {("", name): Form(name, (0, 1)) for name in COUNTED}
 FORMS |= {
     ("", "ConvInteger"): Form("Conv", (0, 1), 3),
     ("", "MatMulInteger"): Form("MatMul", (0, 1), 3),
-    ("", "QLinearConv"): Form("Conv", (0, 3), 5),
+    ("", "QLinearConv"): Form("Conv", (0, 3), 5, 8),
     ("", "QLinearMatMul"): Form("MatMul", (0, 3), 5),
-    (MICROSOFT, "QLinearConv"): Form("Conv", (0, 3), 5),
+    (MICROSOFT, "QLinearConv"): Form("Conv", (0, 3), 5, 8),
     (MICROSOFT, "FusedConv"): Form("Conv", (0, 1)),
     (MICROSOFT, "FusedGemm"): Form("Gemm", (0, 1)),
     (MICROSOFT, "FusedMatMul"): Form("MatMul", (0, 1)),
-    (MICROSOFT, "QGemm"): Form("Gemm", (0, 3), 5),
-    (MICROSOFT, "MatMulIntegerToFloat"): Form("MatMul", (0, 1), 5),
-    (MICROSOFT, "DynamicQuantizeMatMul"): Form("MatMul", (0, 1), 3),
+    (MICROSOFT, "QGemm"): Form("Gemm", (0, 3), 5, 6),
+    (MICROSOFT, "MatMulIntegerToFloat"): Form("MatMul", (0, 1), 5, 6),
+    (MICROSOFT, "DynamicQuantizeMatMul"): Form("MatMul", (0, 1), 3, 4),
     (MICROSOFT, "QLinearAdd"): Form("Add", (0, 3)),
     (MICROSOFT, "QLinearMul"): Form("Mul", (0, 3)),
     (MICROSOFT, "QLinearAveragePool"): Form("AveragePool", (0,)),
@@ -62,6 +69,15 @@ PLAIN_NAMES = """
     Trilu Unique Unsqueeze Upsample Where Xor
 """
 PLAIN = frozenset(PLAIN_NAMES.split())
+
+# Operators that multiply in 8 bits, and those that make 8-bit values; DequantizeLinear alone is computed in floats.
+IN_8_BITS = re.compile("^QLinear|^QGemm|^QAttention|Integer|^DynamicQuantize(MatMul|LSTM)")
+QUANTISING = re.compile("^QuantizeLinear$|^DynamicQuantizeLinear$")
+
+
+def computes_in_8_bits(proto: ModelProto) -> bool:
+    """Whether part of a model does, at any depth: the runtime fuses what lies behind quantising nodes."""
+    return any(IN_8_BITS.search(kind) or QUANTISING.search(kind) for kind in {n.op_type for n in all_nodes(proto)})
 
 
 def name_of(node: NodeProto) -> str:

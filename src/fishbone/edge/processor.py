@@ -8,10 +8,15 @@ s8s8 alike. VNNI adds in 32 bits, as ARM does. Source: ONNX Runtime's documentat
 import platform
 import re
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
+
+from fishbone.edge.canonical import canonical
+from fishbone.edge.operators import computes_in_8_bits
+from fishbone.edge.stored import all_tensors, kernels
 
 X86 = ("x86_64", "amd64", "x86", "i386", "i686")
 VNNI = ("avx512_vnni", "avx_vnni")
@@ -35,13 +40,17 @@ def cpu_flags() -> set[str]:
 
 
 def may_saturate(proto: ModelProto) -> bool:
-    """Whether a file computes in 8 bits with weights too large for two products in 16 bits."""
-    if not any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in proto.graph.node):
+    """Whether a file computes in 8 bits with weights too large for two products in 16 bits.
+
+    Weights are stored at any depth, or made of stored floats by QuantizeLinear.
+    """
+    proto = canonical(proto)
+    if not computes_in_8_bits(proto):
         return False
+    stored = (numpy_helper.to_array(tensor) for _, tensor in all_tensors(proto) if tensor.data_type == TensorProto.INT8)
     return any(
-        np.abs(numpy_helper.to_array(tensor).astype(int)).max(initial=0) > SAFE_WEIGHT
-        for tensor in proto.graph.initializer
-        if tensor.data_type == TensorProto.INT8 and len(tensor.dims) >= 2
+        array.dtype == np.int8 and array.ndim >= 2 and np.abs(array.astype(int)).max(initial=0) > SAFE_WEIGHT
+        for array in chain(stored, kernels(proto).values())
     )
 
 

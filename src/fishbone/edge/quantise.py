@@ -19,8 +19,9 @@ import onnxruntime as ort
 from onnx import ModelProto
 
 from fishbone.edge.export import INPUT
+from fishbone.edge.gates import GateError
+from fishbone.edge.int8 import KINDS
 
-ACTIVATIONS = ("u8s8", "s8s8", "u8s7")
 CALIBRATION_BATCH = 32
 
 
@@ -44,13 +45,13 @@ def quantise(proto: ModelProto, images: np.ndarray, activations: str) -> ModelPr
     """A copy of ``proto`` in int8; ranges are the smallest and largest values on ``images`` (N, C, H, W).
 
     Raises:
-        ValueError: ``activations`` is none of `ACTIVATIONS`.
+        ValueError: ``activations`` is none of `fishbone.edge.int8.KINDS`.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    if activations not in ACTIVATIONS:
-        raise ValueError(f"activations {activations!r}: give one of {', '.join(ACTIVATIONS)}")
+    if activations not in KINDS:
+        raise ValueError(f"activations {activations!r}: give one of {', '.join(KINDS)}")
     kind = quantization.QuantType.QInt8 if activations == "s8s8" else quantization.QuantType.QUInt8
     with tempfile.TemporaryDirectory() as folder, _quiet():
         given, ready, out = (Path(folder) / f"{name}.onnx" for name in ("given", "ready", "out"))
@@ -69,10 +70,17 @@ def quantise(proto: ModelProto, images: np.ndarray, activations: str) -> ModelPr
 
 
 def int8_cost(before: ModelProto, after: ModelProto, images: np.ndarray, labels: np.ndarray, threads: int) -> Int8Cost:
-    """Accuracy of both on ``images`` (N, C, H, W), paired by image (McNemar 1947, exact)."""
+    """Accuracy of both on ``images`` (N, C, H, W), paired by image (McNemar 1947, exact).
+
+    Raises:
+        GateError: logits are not finite, so there is no answer to judge.
+    """
     from scipy.stats import binomtest  # a second, which only int8 exports need
 
     ours, theirs = (_logits(proto, images, threads) for proto in (before, after))
+    for name, logits in {"in float": ours, "in int8": theirs}.items():
+        if missing := int((~np.isfinite(logits).all(1)).sum()):
+            raise GateError(f"{name}, its logits are not finite on {missing} of {len(images)} test images")
     right, still = (logits.argmax(1) == labels for logits in (ours, theirs))
     lost, won = int((right & ~still).sum()), int((~right & still).sum())
     noise = float(((ours - theirs) ** 2).sum())

@@ -7,6 +7,8 @@ The host decides once, from the file's metadata and from what it computes; every
   set's own, which is an assumption.
 - *Answer*: the one output with a score for each class of the data set (axes of size 1 left out), else a label if that
   is all there is. Anything else (a background class, features, several candidates) has no accuracy.
+- *Classes*: ``fishbone.class_names`` of the metadata (a JSON list) must be the data set's, in order. A file without
+  them is taken for one of these classes, which is an assumption; with another output that may be the scores it is not.
 """
 
 import json
@@ -25,13 +27,15 @@ PREFIX = "fishbone."
 class Reading:
     """``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
 
-    ``mean`` and ``std`` are None for raw pixels; ``status`` and ``reason`` are accuracy's.
+    ``mean`` and ``std`` are None for raw pixels; ``classes`` is how many there are; ``status`` and ``reason`` are
+    accuracy's.
     """
 
     output: str | None = None
     answer: str | None = None
     mean: list[float] | None = None
     std: list[float] | None = None
+    classes: int | None = None
     status: Status = "ok"
     reason: str | None = None
 
@@ -63,13 +67,15 @@ def read(
     mean, std = (None, None) if raw else statistics(metadata, dataset)
     try:
         own = raw or _own(metadata, len(mean)) is not None
-        _check_classes(metadata, dataset)
-        output, answer = _answer(outputs, count, dataset.classes)
+        named = _names_classes(metadata, dataset)
+        output, answer = _answer(outputs, count, dataset.classes, named)
     except _NoAccuracyError as error:
-        return Reading(compared, None, mean, std, "no_accuracy", str(error))
+        return Reading(compared, None, mean, std, dataset.classes, "no_accuracy", str(error))
     assumptions = [] if own else [_assumed_statistics(dataset)]
+    assumptions += [] if named else [_assumed_classes(dataset)]
     assumptions += _assumed_data(metadata, dataset)
-    return Reading(output, answer, mean, std, "assumed" if assumptions else "ok", "; ".join(assumptions) or None)
+    status = "assumed" if assumptions else "ok"
+    return Reading(output, answer, mean, std, dataset.classes, status, "; ".join(assumptions) or None)
 
 
 def _own(metadata: Mapping[str, str], channels: int) -> tuple[list[float], list[float]] | None:
@@ -93,9 +99,13 @@ def _numbers(text: str) -> list[float] | None:
     return values.tolist() if values.ndim == 1 and np.isfinite(values).all() else None
 
 
-def _check_classes(metadata: Mapping[str, str], dataset: Dataset) -> None:
-    if (names := _json(metadata, "class_names")) is not None and names != list(dataset.class_names):
+def _names_classes(metadata: Mapping[str, str], dataset: Dataset) -> bool:
+    """Whether the file names its classes, which must be the data set's."""
+    if PREFIX + "class_names" not in metadata:
+        return False
+    if _json(metadata, "class_names") != list(dataset.class_names):
         raise _NoAccuracyError(f"its classes are not those of {dataset.name}, as its metadata name them")
+    return True
 
 
 def _assumed_data(metadata: Mapping[str, str], dataset: Dataset) -> list[str]:
@@ -116,14 +126,21 @@ def _assumed_statistics(dataset: Dataset) -> str:
     return f"accuracy assumes {dataset.name}'s mean and std, as the file has no fishbone.mean and fishbone.std"
 
 
-def _answer(outputs: Mapping[str, np.ndarray], count: int, classes: int) -> tuple[str, str]:
+def _assumed_classes(dataset: Dataset) -> str:
+    return f"its outputs are taken for {dataset.name}'s classes in their order, as the file has no fishbone.class_names"
+
+
+def _answer(outputs: Mapping[str, np.ndarray], count: int, classes: int, named: bool) -> tuple[str, str]:
     shapes = {name: tuple(side for side in found.shape[1:] if side != 1) for name, found in outputs.items()}
     scores = [name for name, shape in shapes.items() if shape == ((classes,) if classes > 1 else ())]
     scores = [name for name in scores if outputs[name].dtype.kind in "fiu"]
     labels = [name for name, shape in shapes.items() if not shape and outputs[name].dtype.kind in "iu"]
+    others = [name for name, shape in shapes.items() if len(shape) == 1 and name not in scores]
+    shown = ", ".join(f"{name} {list(found.shape)}" for name, found in outputs.items())
+    if len(scores) == 1 and others and not named:
+        raise _NoAccuracyError(f"without fishbone.class_names several outputs could be its classes' scores: {shown}")
     if len(scores) == 1:
         return scores[0], "scores"
-    shown = ", ".join(f"{name} {list(found.shape)}" for name, found in outputs.items())
     if scores:
         raise _NoAccuracyError(f"several outputs could be the scores of {classes} classes: {shown}")
     if len(labels) == 1 and not any(shapes.values()):

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 Status = Literal[  # of a model, or of a device that could not be measured at all
-    "ok", "assumed", "no_accuracy", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom", "crashed",
-    "timeout", "garbage_output", "not_measured", "unreachable", "auth", "no_python", "too_old", "no_runtime",
+    "ok", "assumed", "no_answer", "no_accuracy", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom",
+    "crashed", "timeout", "garbage_output", "not_measured", "unreachable", "auth", "no_python", "too_old", "no_runtime",
     "wrong_arch", "copy_failed",
 ]  # fmt: skip
 
@@ -65,6 +65,9 @@ class Score(Record):
 
     correct: NonNegativeInt
     images: PositiveInt
+    unanswered: NonNegativeInt = Field(
+        0, description="scores not finite, or a label that is no class: wrong answers", exclude_if=lambda n: n == 0
+    )
 
 
 class Operator(Record):
@@ -155,13 +158,13 @@ class FileFacts(Record):
     bytes: PositiveInt
     zstd_bytes: PositiveInt
     opset: PositiveInt
-    parameters: NonNegativeInt
+    parameters: NonNegativeInt | None
     weights: NonNegativeInt | None
     nonzero: NonNegativeInt | None
     macs: NonNegativeInt | None
     sparse_macs: NonNegativeInt | None
     unknown: str | None = Field(
-        None, description="why one of the four above is null", exclude_if=lambda reason: reason is None
+        None, description="why one of the five above is null", exclude_if=lambda reason: reason is None
     )
     quantised: bool
 

@@ -18,9 +18,25 @@ def tensors(proto: ModelProto) -> dict[str, np.ndarray]:
 
 def all_tensors(proto: ModelProto) -> Iterator[tuple[str, TensorProto]]:
     """(name, tensor) of everything stored, in nested graphs and functions too; names repeat between graphs."""
-    yield from _nested(proto.graph, proto.graph.node)
+    for graph in all_graphs(proto):
+        yield from _stored(graph, graph.node)
     for function in proto.functions:
-        yield from _nested(None, function.node)
+        yield from _stored(None, function.node)
+
+
+def all_graphs(proto: ModelProto) -> Iterator[GraphProto]:
+    """The main graph and those that nodes hold, of functions too."""
+    yield proto.graph
+    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
+        yield from _inner(nodes)
+
+
+def all_nodes(proto: ModelProto) -> Iterator[NodeProto]:
+    """Nodes of all graphs and functions."""
+    for graph in all_graphs(proto):
+        yield from graph.node
+    for function in proto.functions:
+        yield from function.node
 
 
 def kernels(proto: ModelProto) -> dict[str, np.ndarray]:
@@ -62,10 +78,9 @@ def _stored(graph: GraphProto | None, nodes) -> Iterator[tuple[str, TensorProto]
                 yield node.output[0], attribute.t
 
 
-def _nested(graph: GraphProto | None, nodes) -> Iterator[tuple[str, TensorProto]]:
-    yield from _stored(graph, nodes)
+def _inner(nodes) -> Iterator[GraphProto]:
     for node in nodes:
         for attribute in node.attribute:
-            graphs = [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs
-            for inner in graphs:
-                yield from _nested(inner, inner.node)
+            for graph in [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs:
+                yield graph
+                yield from _inner(graph.node)

@@ -131,7 +131,8 @@ def _model(
 
 
 def _verdict(raw: ModelMeasurement, entry: dict, facts: FileFacts) -> tuple[Status, str | None]:
-    """What the device said, else the first that holds: not timed, other outputs than the host's, accuracy's status."""
+    """What the device said, else the first that holds: not timed, other outputs than the host's, images without an
+    answer, accuracy's status."""
     if raw.status != "ok":
         return raw.status, raw.message
     if not raw.blocks_ns:
@@ -140,6 +141,9 @@ def _verdict(raw: ModelMeasurement, entry: dict, facts: FileFacts) -> tuple[Stat
     same = raw.parity.relative <= MAX_RELATIVE and raw.parity.agreement >= MIN_AGREEMENT
     if not facts.quantised and not same:
         return "parity_fail", f"computes other outputs here: {raw.parity.relative:.1e} of the largest"
+    if raw.accuracy and entry["answer"] and (missing := raw.accuracy.unanswered):
+        what = "scores are not finite" if entry["answer"] == "scores" else "label is no class"
+        return "no_answer", f"its {what} for {missing} of {raw.accuracy.images} images, which count as wrong"
     return entry["status"], entry["reason"]
 
 

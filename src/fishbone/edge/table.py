@@ -1,15 +1,18 @@
-"""A benchmark result as a table for people, with what is noise in it."""
+"""A benchmark result as a table for people, with what is noise in it.
 
-import re
+Names of devices and models are `Text`: as strings rich would take ``[int8]`` for markup and ``:x:`` for a picture.
+"""
+
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
+from fishbone.edge.operators import IN_8_BITS
 from fishbone.edge.results import ModelResult, Operator, Result
 
-INT8 = re.compile("^QLinear|^QGemm|^QAttention|Integer|^DynamicQuantize(MatMul|LSTM)")
 RIGHT = (
     "accuracy [95 %]",
     "p50 ms",
@@ -26,14 +29,14 @@ RIGHT = (
 
 def table(result: Result) -> Table:
     """One row a model; a dash is "not measured"."""
-    title = f"{result.device} ({result.kind})"
+    title = Text(f"{result.device} ({result.kind})", style="table.title")
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("model", overflow="fold")
     for name in RIGHT:
         shown.add_column(name, justify="right", overflow="fold")
     shown.add_column("status")
     for model in result.models:
-        shown.add_row(model.name, *_cells(model, result), model.status)
+        shown.add_row(Text(model.name), *_cells(model, result), model.status)
     return shown
 
 
@@ -43,19 +46,19 @@ def together(results: Sequence[Result]) -> Table:
     shown.add_column("model", overflow="fold")
     rows: dict[str, dict[str, str]] = {}
     for result in results:
-        shown.add_column(f"{result.device} ({result.kind})", justify="right", overflow="fold")
+        shown.add_column(Text(f"{result.device} ({result.kind})"), justify="right", overflow="fold")
         for model in result.models:
             rows.setdefault(model.name, {})[result.device] = _brief(model, result)
     for name, cells in rows.items():
-        shown.add_row(name, *(cells.get(result.device, "–") for result in results))
+        shown.add_row(Text(name), *(cells.get(result.device, "–") for result in results))
     return shown
 
 
 def _brief(model: ModelResult, result: Result) -> str:
     if model.latency is None:
         return model.status
-    assumed = " (assumed)" if model.status == "assumed" else ""
-    accuracy = f"{model.accuracy.fraction:.1%}{assumed}, " if model.accuracy else ""
+    doubt = "" if model.status == "ok" else f" ({model.status})"
+    accuracy = f"{model.accuracy.fraction:.1%}{doubt}, " if model.accuracy else ""
     ratio = "" if model.name == result.baseline or not model.speedup else f", {model.speedup.median:.2f}×"
     return f"{accuracy}{model.latency.p50_ns / 1e6:.3f} ms{ratio}"
 
@@ -69,7 +72,7 @@ def notes(result: Result) -> Iterator[str]:
             yield f"{model.name}: {model.message}."
         yield from (f"{model.name}: {note}." for note in model.notes)
         if model.facts.unknown:
-            yield f"{model.name}: weights or multiply-accumulates are not known: {model.facts.unknown}."
+            yield f"{model.name}: parameters, weights or multiply-accumulates are not known: {model.facts.unknown}."
     if result.control:
         again = result.control
         yield (
@@ -125,7 +128,7 @@ def _cells(model: ModelResult, result: Result) -> Iterator[str]:
 
 def int8_share(operators: Sequence[Operator]) -> float:
     """Of the time after the device's optimiser: operators that compute in 8 bits (conversions are none)."""
-    return sum(found.share for found in operators if INT8.search(found.operator))
+    return sum(found.share for found in operators if IN_8_BITS.search(found.operator))
 
 
 def _speedup(model: ModelResult, result: Result) -> str:

@@ -1,8 +1,9 @@
 """Accuracy of exported networks against time, a panel a data set and device, and against size, a panel a data set.
 
 Time is relative to the baseline: ratios paired by round, with their 95 % interval, are what a shared machine can tell
-(absolute times are in the table). Hollow markers are the sparse runtime, those with a black edge int8. Accuracy has
-Wilson's 95 % interval. A marker's area grows with the compressed size, up to that of the largest file.
+(absolute times are in the table). Hollow markers are the sparse runtime, those with a black edge int8, pale ones of an
+accuracy that rests on an assumption or on other outputs: these are never the best at their size. Accuracy has Wilson's
+95 % interval. A marker's area grows with the compressed size, up to that of the largest file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,10 @@ from matplotlib.axes import Axes
 from fishbone.report.canvas import legend, plain_log, save_svg, stacked
 from fishbone.report.palette import GREY, Style, label, method_of, styles
 from fishbone.report.study import Result, Study
+from fishbone.report.summaries import doubt
 
 SMALLEST, LARGEST, IN_LEGEND = 20, 200, 50  # areas of markers
+PALE = 0.35
 
 
 def draw_bench(study: Study, path: Path) -> None:
@@ -54,11 +57,12 @@ def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style], largest: i
     for model in _files(result):
         size = model["facts"]["zstd_bytes"] / 1e3
         _point(axes, (size, size, size), model, look, largest)
-        points.append((size, 100 * model["accuracy"]["fraction"]))
-    sizes, best = zip(*pareto(points), strict=True) if points else ((), ())
+        points.append((size, 100 * model["accuracy"]["fraction"], doubt(model)))
+    front = pareto([(size, accuracy) for size, accuracy, why in points if not why])
+    sizes, best = zip(*front, strict=True) if front else ((), ())
     axes.plot(sizes, best, color=GREY, linewidth=1, drawstyle="steps-post", label="best at its size", zorder=1)
-    if sizes:
-        axes.set_xlim(min(sizes) / 1.6, max(size for size, _ in points) * 1.6)
+    if points:
+        axes.set_xlim(min(size for size, *_ in points) / 1.6, max(size for size, *_ in points) * 1.6)
     plain_log(axes.xaxis)
     _name_sparsities(axes, result)
     axes.set(title=result.dataset, xlabel="compressed file (kB)", ylabel="test accuracy (%)")
@@ -103,6 +107,8 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
     elif model["facts"]["quantised"]:
         edge, name = "black", f"{name}, int8"
     drawn = {"marker": style.marker, "facecolors": face, "edgecolors": edge, "zorder": 3}
+    if why := doubt(model):
+        drawn["alpha"], name = PALE, f"{name}, {why}"
     axes.scatter(value, y, s=SMALLEST + (LARGEST - SMALLEST) * share, **drawn)
     axes.scatter([], [], s=IN_LEGEND, label=name, **drawn)
 

@@ -15,7 +15,10 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from fishbone.files import write_text
@@ -24,6 +27,7 @@ from fishbone.report.palette import BLACK, GREY, Style
 
 WIDTH, PANEL, MARGIN = 4.8, 2.7, 0.5  # inches; the margin has room for two rows of the legend
 ROW = 0.2  # of the legend
+UNNAMED = re.compile(r"_(nolegend_|(child|container)\d+)")
 LOOK = {
     "font.size": 11,
     "axes.titlesize": 11,
@@ -35,6 +39,7 @@ LOOK = {
     "legend.frameon": False,
     "legend.fontsize": 10,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names of files may hold dollars
 }
 
 
@@ -67,8 +72,11 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """One above all panels; a label that several panels have appears once."""
     handles = {}
     for panel in axes:
-        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
+        # matplotlib's own list leaves out all names that begin with an underscore, files' as well as its own.
+        drawn = [artist for artist in panel.get_children() if isinstance(artist, Line2D | Patch | Collection)]
+        for artist in (*drawn, *panel.containers):
+            if (name := artist.get_label()) and not UNNAMED.fullmatch(name):
+                handles.setdefault(name, artist)
     if handles:
         columns = 2 if len(handles) > 3 else 3
         figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)

@@ -40,9 +40,11 @@ def _read(study: str) -> list[dict]:
 def _table(study: str, claims: list[Claim]):
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     colours = {"holds": "green", "fails": "red"}
-    table = Table(title=f"Claims in the study {study}", title_justify="left", header_style="bold")
+    title = Text(f"Claims in the study {study}", style="table.title")
+    table = Table(title=title, title_justify="left", header_style="bold")
     for name in ("paper", "claim", "data", "published", "measured [95 %]", "verdict"):
         table.add_column(escape(name), overflow="fold")
     for claim in sorted(claims, key=lambda claim: claim.measured is None):

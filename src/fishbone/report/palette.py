@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 
+from fishbone.edge.int8 import SUFFIX
+
 BLACK, GREY = "#000000", "#777777"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 
@@ -101,8 +103,8 @@ def label(name: str) -> str:
         return f"HoVeFL {mix[1]} H + {mix[2]} V"
     if sparse := re.fullmatch(r"(.+):sparse", name):
         return f"{label(sparse[1])}, sparse runtime"
-    if int8 := re.fullmatch(r"(.+)-([us]8)(s[78])", name):
-        return f"{label(int8[1])}, int8 {int8[2].upper()}{int8[3].upper()}"
+    if (int8 := re.search(SUFFIX, name)) and int8.start():
+        return f"{label(name[: int8.start()])}, int8 {int8[1].upper()}"
     if variant := re.fullmatch(r"(.+)-(0?\.\d+)", name):
         return f"{label(variant[1])} {100 * float(variant[2]):g} %"
     return LABELS.get(name, name)
@@ -116,4 +118,4 @@ def order(name: str) -> tuple:
 
 def method_of(variant: str) -> str:
     """``fls-0.95``, ``fls-0.95-u8s8`` and ``fls-0.95:sparse`` → fls; other names are their own method."""
-    return re.sub(r"-0?\.\d+$", "", re.sub(r":sparse$|-[us]8s[78]$", "", variant))
+    return re.sub(r"-0?\.\d+$", "", re.sub(rf":sparse$|{SUFFIX}", "", variant))

@@ -9,7 +9,7 @@ from statistics import median
 from fishbone.report.intervals import Interval, bounds_of, interval
 from fishbone.report.papers.fls import accuracies, cost
 from fishbone.report.study import Result, Study
-from fishbone.report.tables import Column, Table, Value
+from fishbone.report.tables import Column, Doubtful, Table, Value
 
 DATASET = Column("dataset", "data", "text")
 METHOD = Column("method", "method", "name")
@@ -129,14 +129,14 @@ def results_table(results: Sequence[Result]) -> Table:
 
 
 def _bench_row(result: Result, model: Mapping) -> dict[str, Value]:
-    latency, score, speedup = model["latency"], model["accuracy"], model["speedup"]
+    latency, speedup = model["latency"], model["speedup"]
     cold = [run["load_ns"] + run["first_run_ns"] for run in model["cold"]]
     peaks = [run["peak_rss_bytes"] for run in model["cold"] if run["peak_rss_bytes"]]
     return {
         "dataset": result.dataset,
         "device": result.name,
         "model": model["name"],
-        "accuracy": score and Interval(score["fraction"], score["low"], score["high"], score["images"]),
+        "accuracy": _accuracy(model),
         "p50_ms": latency and latency["p50_ns"] / 1e6,
         "predicted_ms": (predicted := model.get("predicted_ns")) and predicted / 1e6,
         "p90_ms": latency and latency["p90_ns"] / 1e6,
@@ -146,6 +146,19 @@ def _bench_row(result: Result, model: Mapping) -> dict[str, Value]:
         "zstd_bytes": model["facts"]["zstd_bytes"],
         "status": model["status"],
     }
+
+
+def doubt(model: Mapping) -> str | None:
+    """Why a model's accuracy is none to compare with others, in a word; None: it is."""
+    known = {"assumed": "assumed", "no_answer": "images without an answer", "parity_fail": "other outputs"}
+    return known.get(model["status"])
+
+
+def _accuracy(model: Mapping) -> Interval | None:
+    if (score := model["accuracy"]) is None:
+        return None
+    found = score["fraction"], score["low"], score["high"], score["images"]
+    return Doubtful(*found, why) if (why := doubt(model)) else Interval(*found)
 
 
 def bench_notes(result: Result) -> Iterator[str]:

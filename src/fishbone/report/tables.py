@@ -20,6 +20,13 @@ SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
+class Doubtful(Interval):
+    """``doubt`` is shown behind it; in CSV another column says so."""
+
+    doubt: str
+
+
+@dataclass(frozen=True)
 class Column:
     """``name`` columns hold methods and variants, ``percent`` fractions, ``ms`` milliseconds, ``times`` ratios."""
 
@@ -68,6 +75,8 @@ def show(value: Value, kind: Kind) -> str:
             return "–"
         case str():
             return label(value) if kind == "name" else value
+        case Doubtful(mean, low, high, n, doubt):
+            return f"{show(Interval(mean, low, high, n), kind)} ({doubt})"
         case Interval(mean, None, None):
             return show(mean, kind)
         case Interval(mean, low, high):

@@ -6,10 +6,11 @@ from typing import Annotated
 import click
 from pydantic import Field
 
+from fishbone.edge.int8 import KINDS, SUITS, Int8Kind
 from fishbone.errors import InputError
 from fishbone.fields import Distinct, Fraction, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
-from fishbone.stages.export_variants import ACTIVATIONS, Activations, Source, Variant, named
+from fishbone.stages.export_variants import Source, Variant, named
 
 FRACTION = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -35,7 +36,7 @@ class Params(Block):
 
 
 class Int8(Block):
-    activations: Distinct[Activations] = Field(description="u8s8 suits x86, u8s7 x86 without VNNI, s8s8 ARM")
+    activations: Distinct[Int8Kind] = Field(description=SUITS)
     networks: Distinct[Name] = Field(description="which of the exported networks: dense, or METHOD-SPARSITY")
 
 
@@ -61,7 +62,7 @@ class Plan(Params):
 @click.option("--model", "weights", required=True, type=click.Path(path_type=Path), help="Weights; .json beside them.")
 @click.option("--sparsity", type=FRACTION, help="Which network, of a file that `fishbone prune` made.")
 @click.option("--channels", type=FRACTION, help="Remove this fraction of channels.")
-@click.option("--int8", type=click.Choice(ACTIVATIONS), help="Quantise, with uint8 or int8 activations.")
+@click.option("--int8", type=click.Choice(KINDS), help=f"Quantise; {SUITS}.")
 @click.option(
     "--networks",
     multiple=True,
@@ -82,14 +83,14 @@ def command(
     weights: Path,
     sparsity: float | None,
     channels: float | None,
-    int8: Activations | None,
+    int8: Int8Kind | None,
     networks: tuple[tuple[str, Path], ...],
     data: Path,
     params: Params,
     out: Path,
 ) -> None:
-    """Export a network to ONNX, or each VARIANT: dense, channels-FRACTION or METHOD-SPARSITY, also with -u8s8,
-    -s8s8 or -u8s7.
+    """Export a network to ONNX, or each VARIANT: dense, channels-FRACTION or METHOD-SPARSITY, also with -u8s8
+    or another kind of --int8.
 
     Nothing is written unless the file computes what PyTorch computes, keeps every pruned zero, has batch norm folded
     in, and holds no path of this machine. Of an int8 file the change in accuracy on the test split is told instead.

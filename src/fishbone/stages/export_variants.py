@@ -1,14 +1,12 @@
 """Which network becomes which file: what the stage `export` is asked for."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
+from fishbone.edge.int8 import KINDS, SUFFIX, Int8Kind
 from fishbone.errors import InputError
-
-Activations = Literal["u8s8", "s8s8", "u8s7"]
-ACTIVATIONS = get_args(Activations)
 
 
 @dataclass(frozen=True)
@@ -22,15 +20,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Variant:
-    """``out``: the .onnx to write, with its facts as .json beside it; ``int8``: one of `ACTIVATIONS`, or None."""
+    """``out``: the .onnx to write, with its facts as .json beside it; ``int8``: its kind, or None."""
 
     source: Source
-    int8: Activations | None
+    int8: Int8Kind | None
     out: Path
 
 
 def named(name: str, dense: Path, networks: Mapping[str, Path], folder: Path) -> Variant:
-    """``dense``, ``channels-FRACTION`` or ``METHOD-SPARSITY``, each also with ``-`` and one of `ACTIVATIONS`.
+    """``dense``, ``channels-FRACTION`` or ``METHOD-SPARSITY``, each also with ``-`` and a kind of int8.
 
     Args:
         dense: weights of the network that nothing was taken from.
@@ -39,8 +37,8 @@ def named(name: str, dense: Path, networks: Mapping[str, Path], folder: Path) ->
     Raises:
         InputError: no such name.
     """
-    int8 = next((kind for kind in ACTIVATIONS if name.endswith(f"-{kind}")), None)
-    stem = name.removesuffix(f"-{int8}")
+    found = re.search(SUFFIX, name)
+    int8, stem = (found[1], name[: found.start()]) if found else (None, name)
     kind, _, number = stem.rpartition("-")
     fraction = _fraction(number)
     if stem == "dense":
@@ -51,7 +49,7 @@ def named(name: str, dense: Path, networks: Mapping[str, Path], folder: Path) ->
         source = Source(networks[kind], sparsity=fraction)
     else:
         known = ", ".join(["dense", "channels-FRACTION", *(f"{method}-SPARSITY" for method in networks)])
-        remedy = f"Give {known}, also with -u8s8, -s8s8 or -u8s7; --networks makes a method known."
+        remedy = f"Give {known}, also with {', '.join(f'-{kind}' for kind in KINDS)}; --networks makes a method known."
         raise InputError("no such network", field="VARIANT", value=name, remedy=remedy)
     return Variant(source, int8, folder / f"{name}.onnx")
 

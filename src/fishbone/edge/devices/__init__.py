@@ -160,6 +160,7 @@ def _web_runtime() -> None:
 
 
 Device = Local | Constrained | Ssh | Web | Page
+METRICS = ".metrics"  # results are DEVICE.json and DEVICE.metrics.json
 KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web, "page": Page}
 
 
@@ -187,8 +188,11 @@ def parse_device(entry, file: str, name: str) -> Device:
     """One entry of a devices file.
 
     Raises:
-        InputError: unknown kind, or a wrong field.
+        InputError: unknown kind, a wrong field, or a name whose result would be another device's.
     """
+    if name.endswith(METRICS):
+        problem = f"DEVICE.json would be the {METRICS}.json of another device"
+        raise InputError(problem, file=file, value=name, remedy="Take another name.")
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind not in KINDS:
         remedy = f"Give one of {', '.join(KINDS)}."

@@ -120,7 +120,7 @@ async function parity(session, output, inputs, expected, batch) {
     for (let j = 0; j < width; j++) {
       worst = Math.max(worst, Math.abs(row[j] - reference[j]));
       scale = Math.max(scale, Math.abs(reference[j]));
-      if (!Number.isFinite(row[j])) throw new Error('outputs are not finite');
+      if (!Number.isFinite(row[j] - reference[j])) throw new Error('outputs are not finite');
     }
     same += best(row) === best(reference);
   });
@@ -145,7 +145,7 @@ function prepared(images, {mean, std}, type) {
 
 async function accuracy(session, model, images, labels, feed) {
   const batch = feed.shape[0], size = images.data.length / images.shape[0];
-  let correct = 0;
+  let correct = 0, unanswered = 0;
   for (let start = 0; start < images.shape[0]; start += batch) {
     const count = Math.min(batch, images.shape[0] - start);
     const full = new Uint8Array(batch * size);
@@ -153,11 +153,13 @@ async function accuracy(session, model, images, labels, feed) {
     const input = prepared({shape: [batch, ...images.shape.slice(1)], data: full}, model, feed.type);
     const rows = await allOutputs(session, model.output, input, batch);
     for (let i = 0; i < count; i++) {
-      const answer = model.answer === 'scores' ? best(rows[i]) : rows[i][0];
-      correct += answer === labels.data[start + i];
+      const scores = model.answer === 'scores', answer = scores ? best(rows[i]) : rows[i][0];
+      const given = scores ? rows[i].every(Number.isFinite) : answer >= 0 && answer < model.classes;
+      correct += given && answer === labels.data[start + i];
+      unanswered += !given;
     }
   }
-  return {correct, images: images.shape[0]};
+  return {correct, images: images.shape[0], unanswered};
 }
 
 function failed(record, error, status = 'unsupported') {
