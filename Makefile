@@ -5,6 +5,7 @@ PYTHON ?= python3
 # Installed from the lock by the first target that needs it; a changed lock installs again.
 READY := .venv/installed
 
+export STUDY PROFILE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := true
@@ -16,16 +17,16 @@ setup: $(READY)
 	@echo "== ready: . .venv/bin/activate, then fishbone --help"
 
 reproduce: $(READY)
-	@echo "== study '$(STUDY)' with profile '$(PROFILE)'"
-	@fishbone reproduce --study $(STUDY) --profile $(PROFILE)
+	@echo "== study '$$STUDY' with profile '$$PROFILE'"
+	@fishbone reproduce --study "$$STUDY" --profile "$$PROFILE"
 
 pull: $(READY)
-	@echo "== recorded results of the study '$(STUDY)'"
-	@fishbone pull --study $(STUDY)
+	@echo "== recorded results of the study '$$STUDY'"
+	@fishbone pull --study "$$STUDY"
 
 publish: $(READY)
-	@echo "== small results of the study '$(STUDY)' into recorded/"
-	@fishbone publish --study $(STUDY)
+	@echo "== small results of the study '$$STUDY' into recorded/"
+	@fishbone publish --study "$$STUDY"
 
 test: $(READY)
 	@echo "== tests (slow ones: .venv/bin/pytest -m slow)"
@@ -49,9 +50,7 @@ bench: $(READY)
 	@for file in benchmarks/*.py; do echo "-- $$file"; python $$file || exit 1; done
 
 clean: $(READY)
-	@test -n "$(STUDY)" || { echo "STUDY is empty"; exit 2; }
-	@echo "== removing what the study '$(STUDY)' made (results, checkpoints, logs); .venv and DVC's cache stay"
-	@rm -rf results/$(STUDY) checkpoints/$(STUDY) logs/$(STUDY) .snakemake/fishbone/$(STUDY).json .snakemake/fishbone/$(STUDY).unrecorded .snakemake/fishbone/$(STUDY).tracked
+	@fishbone clean --study "$$STUDY"
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -30,6 +30,7 @@ VERBS = {
     "record": ("fishbone.provenance.record", "Write the hashes of finished results to dvc.lock."),
     "pull": ("fishbone.provenance.pull", "Bring one study's recorded results."),
     "publish": ("fishbone.provenance.publish", "Copy small recorded results to recorded/, which git keeps."),
+    "clean": ("fishbone.provenance.clean", "Remove what a study made here."),
     "track": ("fishbone.provenance.track", "Log a study's metrics to MLflow."),
 }
 
@@ -76,5 +77,6 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        click.echo(f"fishbone: {error.filename or 'a file'}: {error.strerror}", err=True)
+        place = "" if error.filename is None else f"{error.filename}: "
+        click.echo(f"fishbone: {place}{error.strerror}", err=True)
         sys.exit(1)

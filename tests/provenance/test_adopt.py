@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +124,22 @@ def test_the_ledger_is_not_believed_where_the_job_has_run_after_it(root, jobs, s
     later = (root / B).stat().st_mtime + 60
     made = [seen(jobs, root)[0], replace(jobs[1], block={"rate": 0.2}, made={B: later})]
     assert states(made, stages, before, root, False) == ["good", "stale"]
+
+
+def test_a_ledger_of_another_shape_is_no_ledger(tmp_path):
+    file = tmp_path / ".snakemake/fishbone/s.json"
+    file.parent.mkdir(parents=True)
+    for text in ("{}", "[]", '{"outputs": [], "sources": {}}', '{"outputs": {"a": 1}, "sources": {}}', "{"):
+        file.write_text(text)
+        assert ledger.read("s", tmp_path) == {"outputs": {}, "sources": {}}
+
+
+def test_rights_and_copies_cost_no_unrecorded_result(root, jobs):
+    made = seen(jobs, root)
+    (root / B).chmod(0o600)
+    shutil.copytree(root, root / "copy")
+    assert states(made, {}, {}, root, False) == ["good", "good"]
+    assert states(made, {}, {}, root / "copy", False) == ["good", "good"]
 
 
 def test_the_cache_is_not_believed_where_it_is_damaged(root):

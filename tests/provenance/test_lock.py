@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from fishbone.errors import InputError
 from fishbone.provenance.lock import Recorded, folder, outputs, recorded, studies
 
 LOCK = """schema: '2.0'
@@ -46,3 +49,13 @@ def test_the_quick_study_lies_in_the_root_and_the_others_in_folders(tmp_path):
     assert studies(tmp_path) == ["quick", "a", "b"]
     assert folder("quick") == Path()
     assert folder("a") == Path("studies/a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<<<<<<< HEAD", "stages: []", "stages:", "stages: {a: {outs: [{path: x}]}}", "a: [", "<<<<<<< HEAD\nstages: {}\n"],
+)
+def test_a_record_that_is_none_is_one_line_with_the_file(tmp_path, text):
+    (tmp_path / "dvc.lock").write_text(text)
+    with pytest.raises(InputError, match=r"dvc\.lock: cannot be read: .*git checkout"):
+        recorded("quick", tmp_path)

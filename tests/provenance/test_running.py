@@ -1,6 +1,7 @@
 """Nothing outlives a run that is ended from outside, and nobody runs a study twice at once."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from fishbone.errors import InputError
+from fishbone.files import write_text
 from fishbone.provenance import running
+from fishbone.provenance.clean import clean, command
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 STUBBORN = (
     "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(1, flush=True); time.sleep(60)"
@@ -94,6 +99,31 @@ def test_report_is_stamped_anew_where_it_does_not_hold_the_recorded_page(tmp_pat
         assert shown == Path(report / "report.html")
         assert f"<p>{page}</p>" in shown.read_text()
         assert "abc" in shown.read_text()
+    shown.write_text(shown.read_text().replace("abc", "edited"))
+    assert "edited" not in stamp.stamp("s", {}, False, tmp_path).read_text()
     monkeypatch.setattr(stamp, "facts", lambda *_: {"commit": "def"})
     assert "abc" in stamp.stamp("s", {}, False, tmp_path).read_text()
     assert "def" in stamp.stamp("s", {}, True, tmp_path).read_text()
+
+
+def test_cleaning_removes_one_study_and_nothing_outside(tmp_path):
+    for path in (
+        "results/a/x",
+        "results/b/x",
+        "logs/a/x",
+        ".snakemake/fishbone/a.json",
+        ".snakemake/fishbone/a.b.json",
+    ):
+        write_text(tmp_path / path, "")
+    clean("a", tmp_path)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"results/b/x", ".snakemake/fishbone/a.b.json"}
+    for name in ("../junk", "/", "", "x;touch X"):
+        with pytest.raises(InputError, match="cannot name a study"):
+            command.callback(name)
+
+
+def test_make_hands_names_over_in_the_environment_and_never_as_a_part_of_the_command():
+    makefile = (PROJECT / "Makefile").read_text()
+    assert "export STUDY PROFILE" in makefile
+    assert not re.search(r"^\t.*\$[({](STUDY|PROFILE)", makefile, re.MULTILINE)

@@ -112,6 +112,14 @@ def test_clone_with_one_seed_more_runs_that_seed_and_the_report(clone):
     assert clone.pending() == ["report/page.html", "train/digits/seed1/model.safetensors"]
 
 
+def test_a_network_less_is_benched_again(clone):
+    """What is left is what it was, but the measured models took turns with that one."""
+    text = clone.overlay.read_text()
+    clone.overlay.write_text(text.replace("activations: [u8s8], networks: [fls-0.8]", "activations: [], networks: []"))
+    clone.fishbone("adopt", "--study", "smoke")
+    assert clone.pending_stages() == {"export", "bench", "report"}
+
+
 def test_clone_with_another_value_that_the_study_overrides_runs_nothing(clone):
     with clone.edited("params.yaml", "  epochs: 8", "  epochs: 9"):
         assert adopted(clone) == []
@@ -379,6 +387,17 @@ def test_publish_keeps_plain_files_and_trained_networks_for_a_clone_without_any_
     assert {path.suffix for path in found if path.parts[0] != "train"} == {".json", ".csv", ".html"}
     assert Path("train/digits/seed0/model.safetensors") in found
     assert not any(path.stat().st_size >= 1_000_000 for path in (clone.root / "recorded").rglob("*"))
+
+
+def test_publish_needs_no_cache_and_takes_all_or_nothing(clone):
+    without_cache(clone)
+    clone.fishbone("publish", "--study", "smoke")
+    network = clone.recorded()["train"].outs["results/smoke/train/digits/seed0/model.safetensors"]
+    assert (clone.root / "recorded/files/md5" / network[:2] / network[2:]).is_file()
+    shutil.rmtree(clone.root / "recorded/smoke")
+    clone.result("train/digits/seed0/model.safetensors").write_bytes(b"")
+    assert clone.fishbone("publish", "--study", "smoke", check=False).returncode == 2
+    assert not (clone.root / "recorded/smoke").exists()
 
 
 def test_publish_of_results_that_are_not_as_recorded_says_so_and_removes_nothing(clone):

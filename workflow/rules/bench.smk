@@ -32,6 +32,7 @@ rule bench:
     params:
         sources=digest("bench"),
         block=job_params("bench", config["bench"]),
+        variants=VARIANTS,
     shell:
         "python -m fishbone --sources {params.sources:q} bench {input.models:q} --data {input.data:q} --devices {input.devices:q}"
         " --device {wildcards.device:q} --params {params.block:q} --out {output.result:q} --metrics {output.metrics:q}"

@@ -122,12 +122,13 @@ def _sound(file: Path, out: str, job: Job, known: dict, contents: _Contents) -> 
     """Whether an output is as it was at the last record, or as its job left it since."""
     if not file.is_file():
         return False
-    made, found = job.made.get(out), file.stat()
+    made = job.made.get(out)
     if out in known:
         (_, modified, _), value = known[out]
         if made is None or made < modified / 1e9 + MOMENT:  # else its job has run after that
             return contents.md5(out) == value
-    return made is not None and abs(found.st_mtime - made) < MOMENT and found.st_ctime - made < MOMENT
+    # Not the time of change as well: chmod, rsync or a backup's return would cost the hours of an unrecorded run.
+    return made is not None and abs(file.stat().st_mtime - made) < MOMENT
 
 
 def _as_recorded(job: Job, stage: Recorded, contents: _Contents) -> bool:

@@ -50,10 +50,10 @@ class Job:
 
 
 def _block(params) -> dict:
-    """A job's parameters; of the whole study, which the report names, a digest."""
-    whole = params.get("study")
-    digest = {} if whole is None else {"study": hashlib.sha256(whole.encode()).hexdigest()[:16]}
-    return json.loads(params.block) | digest
+    """A job's parameters; of what else decides its inputs, a digest: the whole study, or the variants that it lists."""
+    others = {key: json.dumps(params.get(key)) for key in ("study", "variants") if params.get(key) is not None}
+    digests = {key: hashlib.sha256(text.encode()).hexdigest()[:16] for key, text in others.items()}
+    return json.loads(params.block) | digests
 
 
 class Planned:

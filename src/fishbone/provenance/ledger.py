@@ -8,9 +8,16 @@ sources, so that a changed one can be named. A second file says that Snakemake h
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from fishbone.errors import InputError
 from fishbone.files import read_json, write_json, write_text
 from fishbone.provenance import sources
+
+
+class _Content(BaseModel):
+    outputs: dict[str, tuple[list[int], str]]
+    sources: dict[str, dict[str, str]]
 
 
 def signature(path: Path) -> list[int]:
@@ -30,8 +37,8 @@ def _unrecorded(study: str, root: Path) -> Path:
 def read(study: str, root: Path = Path()) -> dict:
     """``outputs``: path → [signature, MD5]; ``sources``: stage → path → digest."""
     path = _path(study, root)
-    with suppress(InputError):  # not there, or damaged: then contents and records decide
-        return read_json(path)
+    with suppress(InputError, ValidationError):  # not there, or damaged: then contents and records decide
+        return _Content.model_validate(read_json(path)).model_dump()
     return {"outputs": {}, "sources": {}}
 
 
@@ -55,6 +62,12 @@ def recorded(study: str, root: Path = Path()) -> None:
 def is_recorded(study: str, root: Path = Path()) -> bool:
     """Whether Snakemake has started no job since the last record."""
     return not _unrecorded(study, root).exists()
+
+
+def forget(study: str, root: Path = Path()) -> None:
+    """All of it, for what it tells of is gone."""
+    for path in (_path(study, root), _unrecorded(study, root), _path(study, root).with_suffix(".tracked")):
+        path.unlink(missing_ok=True)
 
 
 def edited_sources(study: str, stage: str, root: Path = Path()) -> list[str]:

@@ -65,10 +65,10 @@ def recorded(study: str, root: Path = Path()) -> dict[str, Recorded]:
     file = folder(study, root) / "dvc.lock"
     try:
         stages = (parsed(file, _Yaml12) or {}).get("stages", {}) if file.is_file() else {}
-    except yaml.YAMLError as error:
-        remedy = "Take one side of the merge: git checkout --ours or --theirs."
+        return {name: _recorded(name, stage) for name, stage in stages.items()}
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        remedy = "Take the file as git has it, or one side of a merge: git checkout [--ours | --theirs] FILE."
         raise InputError(f"cannot be read: {' '.join(str(error).split())}", file=file, remedy=remedy) from None
-    return {name: _recorded(name, stage) for name, stage in stages.items()}
 
 
 def _recorded(name: str, stage: dict) -> Recorded:

@@ -36,6 +36,9 @@ def read_mapping(path: Path) -> dict:
         where = str(error).replace('\n  in "<byte string>"', "")  # the message names the file already
         problem = f"not valid YAML: {' '.join(where.split())}"
         raise InputError(problem, file=path, remedy="Mend the line that it names.") from None
+    except RecursionError:
+        remedy = "A block is a mapping of a few levels."
+        raise InputError("is nested too deeply", file=path, remedy=remedy) from None
     except (TypeError, ValueError) as error:
         remedy = "Quote dates and other special values, and leave cycles of aliases out."
         raise InputError(f"holds what parameters cannot be: {error}", file=path, remedy=remedy) from None

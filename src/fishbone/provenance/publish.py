@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 import click
 
 from fishbone.errors import InputError
+from fishbone.provenance import running
 from fishbone.provenance.adopt import copied
-from fishbone.provenance.lock import QUICK, folder, outputs, studies
+from fishbone.provenance.lock import QUICK, folder, md5, outputs, studies
 from fishbone.provenance.params import load_study
 
 REMOTE = "recorded"
@@ -43,19 +44,24 @@ def publish(study: str, root: Path = Path()) -> tuple[int, int]:
         raise InputError("nothing is recorded", file=file, remedy=f"Run `make reproduce STUDY={study}` first.")
     plain = {path: value for path, value in locked.items() if PurePosixPath(path).suffix in PLAIN}
     plain = {path: value for path, value in plain.items() if not _is_large(root / path)}
-    for path, value in plain.items():
-        if not copied(root / path, published(path, root), value):
+    networks = {path: value for path, value in locked.items() if is_network(path) and not _is_large(root / path)}
+    wanted = plain | networks
+    for path, value in wanted.items():
+        if not (root / path).is_file() or md5(root / path) != value:
             raise InputError(
                 "is not here as it is recorded", file=path, remedy=f"Run `fishbone reproduce --study {study}` first."
             )
-    added = _push({value for path, value in locked.items() if is_network(path) and not _is_large(root / path)}, root)
+    targets = {path: published(path, root) for path in plain}
+    targets |= {path: root / REMOTE / "files" / "md5" / value[:2] / value[2:] for path, value in networks.items()}
+    for path, target in targets.items():
+        copied(root / path, target, wanted[path])
     kept = {published(path, root) for path in plain}
     strays = [file for file in (root / REMOTE / study).rglob("*") if file.is_file() and file not in kept]
     named = {value for name in studies(root) for value in outputs(name, root).values()}
     strays += [file for file in _objects(root) if file.parent.name + file.name not in named]
     for file in strays:
         file.unlink()
-    return len(plain) + added, len(strays)
+    return len(wanted), len(strays)
 
 
 def _is_large(file: Path) -> bool:
@@ -66,19 +72,11 @@ def _objects(root: Path) -> list[Path]:
     return list((root / REMOTE / "files" / "md5").glob("??/*"))
 
 
-def _push(md5s: set[str], root: Path) -> int:
-    # Imported late: DVC takes a second, and the other verbs do without.
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
-        return len(repo.cloud.push({HashInfo("md5", value) for value in md5s}, remote=REMOTE).transferred)
-
-
 @click.command(epilog="Example: fishbone publish --study cifar10 && git add recorded")
 @click.option("--study", default=QUICK, show_default=True)
 def command(study: str) -> None:
     """Copy a study's small recorded results to recorded/, which git keeps."""
     load_study(study)
-    written, removed = publish(study)
+    with running.held(study):
+        written, removed = publish(study)
     click.echo(f"recorded/: {written} files written, {removed} removed that no record names; commit it")

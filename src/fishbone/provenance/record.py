@@ -34,8 +34,7 @@ def record(study: str, root: Path = Path()) -> Record:
     """Record the finished stages of a study.
 
     Raises:
-        InputError: ``dvc.yaml`` is out of step with the Snakefile, or another process keeps DVC busy.
-        dvc.exceptions.DvcException: DVC failed; ``dvc.lock`` is as it was.
+        InputError: ``dvc.yaml`` is out of step with the Snakefile, or DVC failed; ``dvc.lock`` is as it was then.
     """
     members = jobs(study, root)
     for file in outdated(study, members, root):
@@ -59,7 +58,7 @@ def record(study: str, root: Path = Path()) -> Record:
 def _commit(study: str, rules: set[str], root: Path) -> None:
     """What ``dvc commit --force`` does, but dvc.lock is read and written once, not for every stage: minutes less."""
     # Imported late: DVC takes a second, and the other verbs do without.
-    from dvc.lock import LockError
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
     from dvc.stage.serialize import to_lockfile
     from dvc.utils.serialize import dumps_yaml, load_yaml
@@ -76,9 +75,9 @@ def _commit(study: str, rules: set[str], root: Path) -> None:
                     stage.commit()
                     lock["stages"].update(to_lockfile(stage))
             write_text(path, dumps_yaml(lock))
-    except LockError as error:
-        remedy = f"Run `fishbone record --study {study}` once it has ended."
-        raise InputError(f"DVC is busy: {' '.join(str(error).split())}", file=path, remedy=remedy) from None
+    except DvcException as error:
+        remedy = f"Mend that and run `fishbone record --study {study}`; the results are here."
+        raise InputError(f"DVC says: {' '.join(str(error).split())}", file=path, remedy=remedy) from None
 
 
 @click.command(epilog="Example: fishbone record --study quick")

@@ -62,6 +62,7 @@ def command(study: str, profile: str, cores: int | None, verify: bool, dry_run: 
     elif not failed:
         click.echo("nothing to do: all results are up to date")
     if pending or not (found.recorded and ledger.is_recorded(study)):
+        generate(study, jobs(study))  # parameters may have been edited meanwhile: what is recorded is what holds now
         click.echo(told(record(study)))
     if (outcome := catch_up(study, Path(), code)).problem:
         click.echo(outcome, err=True)
@@ -96,13 +97,17 @@ def _foretell(study: str, verify: bool) -> None:
     found = []
     for job in planned:
         if job.outputs in first:
-            found.append((job, job.reasons or ("is not here as recorded",)))
+            holds = next(verdict.holds for verdict in verdicts if verdict.job is job)
+            other = "results are nowhere" if holds else "no record of these sources, parameters and inputs"
+            found.append((job, job.reasons or (other,)))
         elif not coming.isdisjoint(job.inputs):
             coming |= set(job.outputs)
             found.append((job, ()))
     if there:
         click.echo(f"{len(there)} results would be restored: {', '.join(list(there)[:3])}", err=True)
     _explain(study, found, len(planned))
+    if any(verdict.holds for verdict in verdicts if verdict.job.outputs in first):
+        click.echo("  and what follows them, where they come out otherwise than recorded", err=True)
 
 
 def _explain(study: str, found: list[tuple[Job, tuple[str, ...]]], total: int) -> None:

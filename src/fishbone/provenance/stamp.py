@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fishbone.edge.agent import environment
-from fishbone.files import sha256
+from fishbone.files import sha256, write_text
 from fishbone.provenance.lock import folder
 from fishbone.provenance.track import finished
 from fishbone.report import stamped
@@ -17,7 +17,7 @@ PACKAGES = ("fishbone", "torch", "numpy", "onnx", "onnxruntime", "snakemake", "d
 
 
 def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> Path:
-    """``report.html`` of a finished study; written ``anew``, or where it does not hold the recorded page.
+    """``report.html`` of a finished study; written ``anew``, or where it is not what was written of the page.
 
     Args:
         code: as `fishbone.provenance.code.code_state` told before the run.
@@ -26,9 +26,13 @@ def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> 
     target = report / "report.html"
     before, _, after = (report / "page.html").read_text(encoding="utf-8").partition(RUN)
     text = target.read_text(encoding="utf-8") if target.is_file() else ""
-    if not anew and text.startswith(before) and text.endswith(after):
+    written = root / ".snakemake" / "fishbone" / f"{study}.report"
+    ours = written.is_file() and target.is_file() and written.read_text(encoding="utf-8") == sha256(target)
+    if not anew and ours and text.startswith(before) and text.endswith(after):
         return target
-    return stamped.write(report / "page.html", facts(study, code, root))
+    stamped.write(report / "page.html", facts(study, code, root))
+    write_text(written, sha256(target))
+    return target
 
 
 def facts(study: str, code: dict[str, str], root: Path) -> dict[str, str]:

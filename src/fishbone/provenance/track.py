@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from fishbone.files import write_text
+from fishbone.files import replacing, write_text
 from fishbone.provenance import running
 from fishbone.provenance.code import UNKNOWN, code_state
 from fishbone.provenance.lock import QUICK, recorded
@@ -90,6 +90,7 @@ def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Ou
 
     logged, waiting = 0, len(runs)
     try:
+        _create(_store(root))
         sink = Sink(_store(root), study, root)
         known = sink.known()
         new = [run for run in runs if run.digest not in known]
@@ -101,6 +102,16 @@ def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Ou
         return Outcome(logged, waiting - logged, _reason(error, _store(root)))
     write_text(_marker(study, root), _state(runs, root))
     return Outcome(logged)
+
+
+def _create(store: str) -> None:
+    """A database of its own whole or not at all: MLflow makes its tables one by one, and cannot go on with half."""
+    file = Path(store.removeprefix("sqlite:///"))
+    if store.startswith("sqlite:///") and not file.exists():
+        from mlflow import MlflowClient
+
+        with replacing(file) as temporary:
+            MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
 
 
 def catch_up(study: str, root: Path, code: dict[str, str]) -> Outcome:
@@ -132,6 +143,8 @@ def _reason(error: BaseException, store: str) -> str:
         error = inner
     lines = str(error).strip().splitlines() or [type(error).__name__]
     told = f"MLflow at {store}: {lines[0][:200].rstrip('. ')}"
+    if store.startswith("sqlite:///"):
+        told += " (a damaged file can be deleted: all runs are logged anew)"
     return re.sub(r"//[^/@\s]*@", "//", told)  # passwords
 
 
