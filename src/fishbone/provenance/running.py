@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,16 +59,18 @@ def run(command: list[str], environment: dict[str, str], lock: Lock | None) -> i
     submitted, then asked to end, then made to. What an ended command leaves running is ended, too.
     """
     kept = () if lock is None else (lock.handle,)
-    with ended_by_signals():
-        child = subprocess.Popen(command, env=environment, pass_fds=kept, start_new_session=True)
+    with ended_by_signals(), ThreadPoolExecutor(1) as thread:
+        # In a thread, where no signal interrupts it between the child's start and its being known.
+        started = thread.submit(subprocess.Popen, command, env=environment, pass_fds=kept, start_new_session=True)
         try:
-            return child.wait()
+            return started.result().wait()
         finally:
-            _end(child)
+            signal.signal(signal.SIGINT, lambda *_: None)  # a second Ctrl-C would leave the rest running
+            _end(started.result())
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(child: subprocess.Popen) -> None:
-    signal.signal(signal.SIGINT, lambda *_: None)  # a second Ctrl-C would leave the rest running
     with suppress(ProcessLookupError):
         for number, patience in STEPS:
             os.killpg(child.pid, number)
@@ -76,4 +79,3 @@ def _end(child: subprocess.Popen) -> None:
                 child.poll()
                 os.killpg(child.pid, 0)  # raises once the group is empty
                 time.sleep(0.05)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
