@@ -11,7 +11,7 @@ import click
 
 from fishbone.errors import InputError
 from fishbone.provenance import running
-from fishbone.provenance.adopt import copied
+from fishbone.provenance.cache import copied
 from fishbone.provenance.lock import QUICK, folder, md5, outputs, studies
 from fishbone.provenance.params import load_study
 

@@ -10,8 +10,9 @@ import click
 
 from fishbone.errors import InputError
 from fishbone.provenance import ledger, running
-from fishbone.provenance.adopt import copied, judge, restore
+from fishbone.provenance.cache import copied, restore
 from fishbone.provenance.dag import jobs
+from fishbone.provenance.judge import judge
 from fishbone.provenance.lock import QUICK, folder, md5, outputs, recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.publish import REMOTE, published

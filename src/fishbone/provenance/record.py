@@ -13,9 +13,9 @@ import click
 from fishbone.errors import InputError
 from fishbone.files import write_text
 from fishbone.provenance import ledger, running
-from fishbone.provenance.adopt import judge
 from fishbone.provenance.dag import jobs
 from fishbone.provenance.generate import outdated
+from fishbone.provenance.judge import judge
 from fishbone.provenance.lock import QUICK, folder
 from fishbone.provenance.lock import recorded as recorded_stages
 from fishbone.provenance.params import load_study

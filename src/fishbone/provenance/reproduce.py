@@ -8,10 +8,12 @@ import click
 
 from fishbone.errors import InputError
 from fishbone.provenance import ledger, running
-from fishbone.provenance.adopt import Adopted, adopt, cached, judge
+from fishbone.provenance.adopt import Adopted, adopt
+from fishbone.provenance.cache import cached
 from fishbone.provenance.code import code_state
 from fishbone.provenance.dag import Job, environment, jobs, tool
 from fishbone.provenance.generate import generate
+from fishbone.provenance.judge import judge
 from fishbone.provenance.lock import QUICK, recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.record import record, told

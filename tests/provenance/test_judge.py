@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fishbone.provenance import ledger
-from fishbone.provenance.adopt import copied, judge
+from fishbone.provenance.cache import copied
 from fishbone.provenance.dag import Job
+from fishbone.provenance.judge import judge
 from fishbone.provenance.lock import Recorded
 
 A, B = "results/s/prepare/a.npz", "results/s/train/a/metrics.json"
