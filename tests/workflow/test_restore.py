@@ -384,7 +384,7 @@ def test_publish_keeps_plain_files_and_trained_networks_for_a_clone_without_any_
     clone.dvc("remote", "default", "--unset")
     clone.fishbone("pull", "--study", "smoke")
     found = {path.relative_to(clone.root / "results/smoke") for path in (clone.root / "results").rglob("*.*")}
-    assert {path.suffix for path in found if path.parts[0] != "train"} == {".json", ".csv", ".html"}
+    assert {path.suffix for path in found if path.parts[0] != "train"} == {".json", ".csv"}
     assert Path("train/digits/seed0/model.safetensors") in found
     assert not any(path.stat().st_size >= 1_000_000 for path in (clone.root / "recorded").rglob("*"))
 

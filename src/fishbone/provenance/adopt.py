@@ -21,7 +21,7 @@ from fishbone.provenance.params import load_study
 
 @dataclass(frozen=True)
 class Adopted:
-    """What `adopt` found; lists of output paths, or names of jobs (``again``).
+    """What `adopt` found: outputs by path, and jobs.
 
     Attributes:
         changed: had changed without their job running.

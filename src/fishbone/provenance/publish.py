@@ -1,8 +1,8 @@
 """A study's small results into ``recorded/``, which git keeps.
 
-Metrics, histories, claims, tables and the report's page lie there as plain files under their own names, so that git
-shows what changed; trained networks as DVC objects, for ``recorded/`` is a DVC remote as well. Pruned networks and
-images are too large. What no record names any more is removed.
+Metrics, histories, claims and tables lie there as plain files under their own names, so that git shows what changed;
+trained networks as DVC objects, for ``recorded/`` is a DVC remote as well. Figures and the page are made of these in
+seconds; pruned networks and images are too large. What no record names any more is removed.
 """
 
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from fishbone.provenance.params import load_study
 REMOTE = "recorded"
 LIMIT = 1_000_000
 """Bytes; git is no place for larger files."""
-PLAIN = {".json", ".csv", ".html"}
+PLAIN = {".json", ".csv"}
 
 
 def published(path: str, root: Path = Path()) -> Path:

@@ -17,11 +17,13 @@ from fishbone.pruning.images import Drawn, judging, recalibrated
 
 @dataclass(frozen=True)
 class Judge:
-    """Attributes:
-    splits: ``validation`` and ``test``, each inputs (N, C, H, W) and labels (N,).
-    few: inputs and labels from the validation split, for quick answers.
-    recalibration: training inputs for batch-norm statistics.
-    bf16: whether quick answers are in bfloat16.
+    """What networks are judged on.
+
+    Attributes:
+        splits: ``validation`` and ``test``, each inputs (N, C, H, W) and labels (N,).
+        few: inputs and labels from the validation split, for quick answers.
+        recalibration: training inputs for batch-norm statistics.
+        bf16: whether quick answers are in bfloat16.
     """
 
     splits: dict[str, tuple[Tensor, Tensor]]
