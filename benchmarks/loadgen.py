@@ -2,7 +2,7 @@
 
 Sittings alternate: our loop, LoadGen, our loop again (the noise). Printed are the median over sittings of LoadGen's
 50th and 90th percentile over ours, with the lowest and highest, beside the same of our second loop; and, on LoadGen's
-own queries, its early-stopping estimate of the 90th percentile over `fishbone.edge.timing.p90_bound`.
+own queries, its early-stopping estimate of the 90th percentile over `fishbone.bench.timing.p90_bound`.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from fishbone.edge import agent, timing
-from fishbone.edge.export import to_bytes, to_onnx
+from fishbone.bench import agent, timing
+from fishbone.export.from_torch import to_bytes, to_onnx
 from fishbone.nn.models import build
 
 

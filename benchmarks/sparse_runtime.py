@@ -16,12 +16,12 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
+from fishbone.bench import agent, timing
 from fishbone.curvature.layout import prunable
-from fishbone.edge import agent, timing
-from fishbone.edge.export import to_bytes, to_onnx
-from fishbone.edge.facts import facts, read_onnx
-from fishbone.edge.sparse.plan import RUNTIME, compile_plan
+from fishbone.export.facts import facts, read_onnx
+from fishbone.export.from_torch import to_bytes, to_onnx
 from fishbone.nn.models import build as build_network
+from fishbone.sparse.plan import RUNTIME, compile_plan
 
 
 def network(width: int, sparsity: float) -> torch.nn.Module:

@@ -5,8 +5,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from fishbone.edge.agent import SparseSession
-from fishbone.edge.sparse.plan import compile_plan
+from fishbone.bench.agent import SparseSession
+from fishbone.sparse.plan import compile_plan
 
 
 class Graph:

@@ -20,7 +20,7 @@ VERBS = {
     "gan": ("fishbone.stages.gan", "Train a GAN whose discriminators are split over devices."),
     "export": ("fishbone.stages.export", "Export a network to ONNX and check the file."),
     "bench": ("fishbone.stages.bench", "Measure exported networks on devices."),
-    "device": ("fishbone.edge.devices.command", "List, check, add and provision devices to measure on."),
+    "device": ("fishbone.bench.devices.command", "List, check, add and provision devices to measure on."),
     "report": ("fishbone.stages.report", "Write claims, tables, figures and the HTML page."),
     "claims": ("fishbone.report.claims", "Print what a study's claims came to."),
     "params": ("fishbone.provenance.params", "Print a study's parameters, checked."),

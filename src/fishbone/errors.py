@@ -1,7 +1,17 @@
-"""The one exception for wrong input; the command line turns it into exit code 2."""
+"""The tree of errors: `FishboneError` is the root of all that this package raises on purpose.
+
+FishboneError
+├── InputError              input that a person can mend; the command line ends with exit code 2
+└── LinkError               one party could not ask another, or got no usable answer (`fishbone.wire.errors`)
+    ├── Unreachable  ├── Late  ├── Replayed  ├── TooLarge  ├── Malformed  ├── Forbidden  └── Failed
+"""
 
 
-class InputError(Exception):
+class FishboneError(Exception):
+    """Root of the package's own errors."""
+
+
+class InputError(FishboneError, ValueError):
     """Input that a person can mend. The message names file, field, value and remedy.
 
     Args:

@@ -12,9 +12,9 @@ from torch.utils.flop_counter import flop_registry
 
 from fishbone.errors import InputError
 from fishbone.gan import account, assemble, losses
-from fishbone.gan.audit import RawImageAudit
 from fishbone.gan.batches import noise
 from fishbone.gan.fsl_gan import FslGan
+from fishbone.privacy.audit import RawImageAudit
 from fishbone.split.boundary import Stage
 from fishbone.split.planner import Capacity, measure, memory
 

@@ -3,7 +3,7 @@ import csv
 import pytest
 from report import small_study
 
-from fishbone.edge import results
+from fishbone.bench import results
 from fishbone.files import read_json
 from fishbone.report.intervals import Interval
 from fishbone.report.palette import KNOWN, label, method_of, order, styles

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from rich.console import Console
 from small_onnx import STATED, save_classifier, save_images
 
+from fishbone.bench import devices
+from fishbone.bench.devices import Outcome
+from fishbone.bench.protocol import Protocol
+from fishbone.bench.results import Operator, Result
+from fishbone.bench.table import int8_share, table, together
 from fishbone.cli import cli
-from fishbone.edge import devices
-from fishbone.edge.devices import Outcome
-from fishbone.edge.protocol import Protocol
-from fishbone.edge.results import Operator, Result
-from fishbone.edge.table import int8_share, table, together
 from fishbone.errors import InputError
 from fishbone.stages.bench import Params
 

@@ -8,13 +8,13 @@ import torch
 from click.testing import CliRunner
 from small_onnx import classifier, save_images
 
+from fishbone.bench.reading import read
 from fishbone.cli import cli
 from fishbone.data.dataset import load_dataset, save_dataset
-from fishbone.edge import checked, gates
-from fishbone.edge.export import to_onnx
-from fishbone.edge.facts import facts, read_onnx
-from fishbone.edge.reading import read
 from fishbone.errors import InputError
+from fishbone.export import checked, gates
+from fishbone.export.facts import facts, read_onnx
+from fishbone.export.from_torch import to_onnx
 from fishbone.files import sha256
 from fishbone.nn.models import build, save_model, sidecar
 from fishbone.pruning.networks import Network, save_networks

@@ -6,7 +6,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from fishbone.edge.agent import environment
+from fishbone.bench.agent import environment
 from fishbone.files import sha256, write_text
 from fishbone.provenance.lock import folder
 from fishbone.provenance.track import finished

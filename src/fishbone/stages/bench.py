@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from pydantic import Field
 
-from fishbone.edge.protocol import Protocol
+from fishbone.bench.protocol import Protocol
 from fishbone.ending import ended_by_signals
 from fishbone.errors import InputError
 from fishbone.fields import Distinct, Name, Seed, Threads
@@ -76,11 +76,11 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
     All models take turns in shuffled rounds, so a speed-up is a ratio within rounds, with its 95 % interval; the
     baseline runs twice, to show how large a difference is noise. A model or device that fails is a row with a status.
     """
+    from fishbone.bench.devices import read_devices
+    from fishbone.bench.job import write_job
+    from fishbone.bench.summary import flat, summarise
     from fishbone.data.dataset import load_dataset
-    from fishbone.edge.devices import read_devices
-    from fishbone.edge.facts import file_facts
-    from fishbone.edge.job import write_job
-    from fishbone.edge.summary import flat, summarise
+    from fishbone.export.facts import file_facts
     from fishbone.files import try_output, write_json
 
     for target in filter(None, (out, metrics, html)):
@@ -144,7 +144,7 @@ def _index(models: tuple[Path, ...], baseline: Path | None) -> int:
 def _show_together(results: list) -> None:
     from rich.console import Console
 
-    from fishbone.edge.table import together
+    from fishbone.bench.table import together
 
     console = Console(highlight=False)
     Console(width=None if console.is_terminal else 160, highlight=False).print(together(results))
@@ -156,7 +156,7 @@ def _show(result, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from fishbone.edge.table import notes, table
+    from fishbone.bench.table import notes, table
 
     console = Console(highlight=False)
     # Not on a terminal, rich assumes 80 columns and would cut the table.

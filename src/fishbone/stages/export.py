@@ -6,8 +6,8 @@ from typing import Annotated
 import click
 from pydantic import Field
 
-from fishbone.edge.int8 import KINDS, SUITS, Int8Kind
 from fishbone.errors import InputError
+from fishbone.export.int8 import KINDS, SUITS, Int8Kind
 from fishbone.fields import Distinct, Fraction, Name, Seed, Threads
 from fishbone.parameters import Block, params_option
 from fishbone.stages.export_variants import Source, Variant, named
@@ -102,7 +102,7 @@ def command(
         _unused("one network", **{"--networks": networks or None})
         _check_name(out)
         wanted = [Variant(Source(weights, sparsity, channels), int8, out)]
-    from fishbone.edge.gates import GateError
+    from fishbone.export.gates import GateError
     from fishbone.files import try_output
     from fishbone.stages.export_job import export
 
@@ -128,7 +128,7 @@ def _check_name(out: Path) -> None:
 def _print(out: Path, exported) -> None:
     import onnx
 
-    from fishbone.edge.processor import int8_note
+    from fishbone.export.processor import int8_note
 
     facts, zeros = exported.facts, exported.provenance["sparsity"]
     if cost := exported.int8:

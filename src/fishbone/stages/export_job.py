@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from fishbone.data.dataset import Dataset, load_dataset
-from fishbone.edge.checked import Exported, check_masks, checked_export, checked_int8, some_images
-from fishbone.edge.gates import GateError
 from fishbone.errors import InputError
+from fishbone.export.checked import Exported, check_masks, checked_export, checked_int8, some_images
+from fishbone.export.gates import GateError
 from fishbone.files import replacing, sha256, write_json
 from fishbone.pruning.channels import shrink
 from fishbone.pruning.images import draw

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fishbone.edge.int8 import KINDS, SUFFIX, Int8Kind
 from fishbone.errors import InputError
+from fishbone.export.int8 import KINDS, SUFFIX, Int8Kind
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,8 @@ def _assemble(method: str, dataset, params: Params, seed: int):
     """(game, function that gives its costs once it is over)."""
     from fishbone.data.partition import partition
     from fishbone.gan import account, assemble
-    from fishbone.gan.audit import RawImageAudit
     from fishbone.gan.batches import to_unit_range
+    from fishbone.privacy.audit import RawImageAudit
     from fishbone.seeding import numpy_generator
     from fishbone.split.planner import Capacity
 

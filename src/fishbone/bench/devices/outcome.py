@@ -1,0 +1,33 @@
+"""What comes of running the agent on a device: a measurement, or a status that says how it failed."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from fishbone.bench import agent
+from fishbone.bench.results import Limits, Measurement, Status
+
+GRACE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``measurement`` is None unless ``status`` is ok; ``limits``: of a constrained device, as they took effect."""
+
+    status: Status
+    message: str | None = None
+    measurement: Measurement | None = None
+    limits: Limits | None = None
+
+
+def understand(output: str) -> Outcome:
+    """The agent's output → its measurement, if it is exactly one document of the schema between sentinel lines."""
+    _before, begin, rest = output.partition(agent.BEGIN + "\n")
+    document, end, after = rest.partition("\n" + agent.END)
+    if not (begin and end) or agent.BEGIN in after:
+        return Outcome("garbage_output", "no single document between the sentinel lines")
+    try:
+        return Outcome("ok", measurement=Measurement.model_validate_json(document))
+    except ValidationError as error:
+        first = error.errors()[0]
+        return Outcome("garbage_output", f"{'.'.join(map(str, first['loc']))}: {first['msg']}")

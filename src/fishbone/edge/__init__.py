@@ -1,1 +1,0 @@
-"""ONNX export, its gates, and measurement on devices."""

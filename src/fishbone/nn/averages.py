@@ -1,0 +1,24 @@
+"""The weighted mean of networks: float64, in the order of the owners' names, whatever the order of arrival."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from torch import Tensor
+
+
+def weighted_mean(parts: Mapping[str, tuple[Fraction, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
+    """Name → Σ share · value over the owners that have this name.
+
+    Args:
+        parts: owner → (its share, its tensors by name). The shares of a name's owners should add up to 1.
+
+    Returns:
+        float64 tensors, which the caller rounds to the type that it wants.
+    """
+    mean: dict[str, Tensor] = {}
+    for owner in sorted(parts):
+        share, tensors = parts[owner]
+        for name, value in tensors.items():
+            term = value.double() * float(share)
+            mean[name] = mean[name] + term if name in mean else term
+    return mean

@@ -1,0 +1,43 @@
+"""An optimiser as a value: it can be compared, written to JSON, sent to another party, and made there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """SGD (with momentum, Nesterov's or not) or Adam (Kingma & Ba 2015, arXiv 1412.6980).
+
+    Args:
+        name: which of them.
+        learning_rate: the step size.
+        momentum, nesterov: of SGD.
+        weight_decay: L2 penalty.
+        betas, eps: of Adam.
+    """
+
+    name: Literal["sgd", "adam"]
+    learning_rate: float
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer | None:
+        """A fresh optimiser of these parameters; None where there are none, as in a stage without weights."""
+        found = list(parameters)
+        if not found:
+            return None
+        if self.name == "adam":
+            return torch.optim.Adam(
+                found, lr=self.learning_rate, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay
+            )
+        return torch.optim.SGD(
+            found, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Attacks on what parties hold, and audits of what they send."""

@@ -1,0 +1,98 @@
+"""Actors: parties as (state, request) → (state, reply), and the host that runs one.
+
+An actor is a value: configuration, its own data, and no progress. All that changes is in its state, which the host
+holds and replaces only when a request was answered. Between two sessions a state packs into tensors and JSON, so a
+checkpoint of it and of the round's number is all that a resumed run needs. An actor knows others by address and reaches
+them through the link that it is handed, so the same actor runs in this process, in another, or on another machine.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from fishbone.wire.errors import LinkError, Replayed
+from fishbone.wire.message import Envelope, Message, Refusal
+from fishbone.wire.policy import Policy
+
+log = logging.getLogger(__name__)
+
+State = TypeVar("State")
+
+
+class Link(Protocol):
+    """What a party has of the others: a way to ask them."""
+
+    def ask(self, address: str, message: Message, deadline: float | None = None) -> Message:
+        """The reply to a message.
+
+        Args:
+            address: of the party that is asked.
+            message: what it is asked.
+            deadline: seconds from now; None waits as long as it takes.
+
+        Raises:
+            LinkError: there is no usable reply; its class says why.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A state outside a process: tensors by name, and values that JSON has."""
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Actor(Protocol[State]):
+    """A party. ``role`` is what the policy calls it."""
+
+    role: str
+
+    def start(self) -> State:
+        """The state before the first request."""
+
+    def handle(self, state: State, request: Envelope, link: Link) -> tuple[State, Message]:
+        """The next state and the reply.
+
+        Raises:
+            LinkError: the request cannot be answered; the host says so to whoever asked.
+        """
+
+    def pack(self, state: State) -> Packed:
+        """What `unpack` needs to go on bit for bit; between sessions."""
+
+    def unpack(self, packed: Packed) -> State:
+        """Inverse of `pack`."""
+
+
+class Host:
+    """One actor, its state, and what it has been asked so far.
+
+    Args:
+        address: the actor's.
+        actor: whom requests are for.
+        policy: checked again here: a sender may not be honest.
+    """
+
+    def __init__(self, address: str, actor: Actor, policy: Policy):
+        self.address, self.actor, self.policy = address, actor, policy
+        self.state = actor.start()
+        self._seen: dict[str, int] = {}
+
+    def answer(self, request: Envelope, roles: Mapping[str, str], link: Link) -> Envelope:
+        """The reply, or a `Refusal` with the reason; never an exception, or one party could end another's run."""
+        try:
+            self.policy.check(request, roles)
+            if request.number <= self._seen.get(request.sender, -1):
+                raise Replayed(f"request {request.number} from {request.sender} has been there before")
+            self._seen[request.sender] = request.number
+            self.state, reply = self.actor.handle(self.state, request, link)
+        except LinkError as error:
+            reply = Refusal(error.status, str(error))
+        except Exception as error:
+            log.exception("%s could not answer %s", self.address, request.message.kind)
+            reply = Refusal("failed", f"{type(error).__name__}: {error}")
+        return Envelope(self.address, request.sender, request.number, reply)

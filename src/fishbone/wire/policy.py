@@ -1,0 +1,53 @@
+"""Who may send what to whom: a complete list, by roles. What is not on it is `Forbidden`, at the sender and at the receiver."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fishbone.wire.errors import Forbidden
+from fishbone.wire.message import Envelope, Message, Refusal
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A party of role ``sender`` may send ``message`` to a party of role ``receiver``."""
+
+    message: type[Message]
+    sender: str
+    receiver: str
+
+
+class Policy:
+    """The rules of one protocol, and thereby its messages.
+
+    A `Refusal` may go wherever a message may come from: it is the answer to it.
+
+    Args:
+        rules: all of them.
+
+    Raises:
+        ValueError: two messages have the same kind.
+    """
+
+    def __init__(self, rules: Iterable[Rule]):
+        self.rules = frozenset(rules)
+        messages = {rule.message for rule in self.rules} | {Refusal}
+        self.kinds: Mapping[str, type[Message]] = {message.kind: message for message in messages}
+        if len(self.kinds) < len(messages):
+            raise ValueError(f"two of {sorted(message.__name__ for message in messages)} have the same kind")
+        self._allowed = {(rule.message, rule.sender, rule.receiver) for rule in self.rules}
+        self._allowed |= {(Refusal, rule.receiver, rule.sender) for rule in self.rules}
+
+    def check(self, envelope: Envelope, roles: Mapping[str, str]) -> None:
+        """Let an envelope pass.
+
+        Args:
+            envelope: what is sent, or has come.
+            roles: address → role.
+
+        Raises:
+            Forbidden: no rule allows it.
+        """
+        sender, receiver = roles.get(envelope.sender), roles.get(envelope.receiver)
+        if (type(envelope.message), sender, receiver) not in self._allowed:
+            kind = envelope.message.kind
+            raise Forbidden(f"{kind} from {envelope.sender} ({sender}) to {envelope.receiver} ({receiver})")
