@@ -42,7 +42,12 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx, name):
-        return importlib.import_module(VERBS[name][0]).command if name in VERBS else None
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(VERBS[name][0])
+        if hasattr(module, "__path__"):
+            module = importlib.import_module(f"{module.__name__}.command")
+        return module.command
 
     def resolve_command(self, ctx, args):
         if args and args[0] not in VERBS:

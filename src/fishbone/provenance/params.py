@@ -27,7 +27,7 @@ SCHEMA = Path("workflow/schemas/params.schema.json")
 
 def plan(stage: str) -> type[Block]:
     """The stage's block: its job's ``Params`` plus what the workflow enumerates."""
-    return importlib.import_module(f"fishbone.stages.{stage}").Plan
+    return _module(stage).Plan
 
 
 def job_params(stage: str, block: dict) -> str:
@@ -35,8 +35,12 @@ def job_params(stage: str, block: dict) -> str:
 
     So a further seed or data set adds jobs and changes none.
     """
-    module = importlib.import_module(f"fishbone.stages.{stage}")
-    return json.dumps({key: block[key] for key in module.Params.model_fields}, sort_keys=True)
+    return json.dumps({key: block[key] for key in _module(stage).Params.model_fields}, sort_keys=True)
+
+
+def _module(stage: str):
+    package = importlib.import_module(f"fishbone.stages.{stage}")
+    return importlib.import_module(f"{package.__name__}.params") if hasattr(package, "__path__") else package
 
 
 def overlay_path(study: str, root: Path = Path()) -> Path:

@@ -21,14 +21,19 @@ _LAYOUT = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
 def sources(stage: str) -> list[str]:
-    """Sorted paths, relative to the project root, of what ``fishbone.stages.<stage>`` can import."""
+    """Sorted paths, relative to the project root, of what the stage's job can import, and of its command itself.
+
+    What the command imports when it is called beside the job (a page for people, another entrance) is not followed.
+    """
     found: set[Path] = set()
-    waiting = _files_of(f"fishbone.stages.{stage}")
+    package = f"fishbone.stages.{stage}"
+    entries = [f"{package}.{part}" for part in ("params", "command", "job")]
+    waiting = [file for entry in (package, *entries) for file in _files_of(entry)]
     while waiting:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            waiting += _imports(file, _version(file))
+            waiting += _imports(file, _version(file), late=file.stem != "command")
     found |= {data for file in found for data in _data_beside(file)}
     root = PACKAGE.parents[1]
     return sorted(file.relative_to(root).as_posix() for file in found)
@@ -108,10 +113,14 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 @cache
-def _imports(file: Path, _version: tuple[int, int]) -> tuple[Path, ...]:
-    """Files of this package that ``file`` names in an import, with the packages' ``__init__`` on the way."""
+def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[Path, ...]:
+    """Files of this package that ``file`` names in an import, with the packages' ``__init__`` on the way.
+
+    ``late``: imports inside functions, too.
+    """
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    for node in ast.walk(tree) if late else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -1,1 +1,1 @@
-"""One module = one Snakemake rule = one verb of the command line."""
+"""One package = one Snakemake rule = one verb: ``params`` (light), ``command`` (light), ``job`` (does the work)."""

@@ -73,9 +73,7 @@ class Memory:
             raise Unreachable(f"nobody answers at {address}")
         reply = self.exchange(request)
         if deadline is not None and self.clock() - begun > deadline:
-            raise Late(
-                f"{address} answered {message.kind} after {self.clock() - begun:.3g} s; {deadline:.3g} s were left"
-            )
+            raise Late(f"{address} answered {message.kind} too late: the deadline was {deadline:g} s")
         return answer(request, reply)
 
     def exchange(self, request: Envelope) -> Envelope:

@@ -75,7 +75,7 @@ def layout(message: type[Message]) -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Envelope:
-    """A message under way. ``number`` counts the requests from this sender to this receiver; a reply has its request's."""
+    """A message under way. ``number`` counts a sender's requests to a receiver; a reply has its request's."""
 
     sender: str
     receiver: str

@@ -1,4 +1,4 @@
-"""Who may send what to whom: a complete list, by roles. What is not on it is `Forbidden`, at the sender and at the receiver."""
+"""Who may send what to whom: a complete list, by roles. All else is `Forbidden`, for sender and receiver alike."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
