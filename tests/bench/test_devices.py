@@ -31,7 +31,7 @@ def impostor(tmp_path, monkeypatch):
 )
 def test_how_an_agent_fails_is_a_status(impostor, tmp_path, code, status):
     impostor(code)
-    done = devices.run_local(tmp_path / "job.json", 10)
+    done = devices.run_local(tmp_path / "task.json", 10)
     assert (done.status, done.measurement) == (status, None)
     assert done.message
 
@@ -51,7 +51,7 @@ def test_a_hanging_agent_is_killed_with_its_children(impostor, tmp_path, monkeyp
         f"open({str(child)!r}, 'w').write(str(p.pid)); time.sleep(60)"
     )
     began = time.monotonic()
-    assert devices.run_local(tmp_path / "job.json", 0.5).status == "timeout"
+    assert devices.run_local(tmp_path / "task.json", 0.5).status == "timeout"
     assert time.monotonic() - began < 10
     while (state := state_of(child.read_text())) not in GONE and time.monotonic() - began < 10:
         time.sleep(0.05)  # a killed process that is not scheduled is not gone yet

@@ -34,8 +34,8 @@ class Local(Block):
 
     kind: Literal["local"] = Field(description="how the device is reached")
 
-    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
-        return run_local(job_file, budget_seconds)
+    def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        return run_local(task_file, budget_seconds)
 
     def check(self) -> str:
         return f"Python {platform.python_version()}, onnxruntime {metadata.version('onnxruntime')}"
@@ -55,8 +55,8 @@ class Constrained(Block):
             raise ValueError("give at least one of cpus, memory_mb and cpu_share")
         return self
 
-    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
-        return run_constrained(job_file, budget_seconds, self._asked())
+    def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        return run_constrained(task_file, budget_seconds, self._asked())
 
     def check(self) -> str:
         return f"limits by {limiting_backend(self._asked())}"
@@ -75,8 +75,8 @@ class Ssh(Block):
     folder: str = Field(".cache/fishbone", description="there, in the home folder", pattern=r"^[^-~\s]\S*$")
     connect_seconds: int = Field(10, ge=1)
 
-    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
-        return run_ssh(job_file, budget_seconds, **self.model_dump(exclude={"kind"}))
+    def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        return run_ssh(task_file, budget_seconds, **self.model_dump(exclude={"kind"}))
 
     def check(self) -> str:
         """
@@ -118,8 +118,8 @@ class Web(Block):
     port: int = Field(0, description="0: a free one", ge=0, le=65535)
     wait_seconds: int = Field(600, description="until somebody opens the page", ge=1)
 
-    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
-        return run_web(job_file, budget_seconds, **self.model_dump(exclude={"kind"}))
+    def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        return run_web(task_file, budget_seconds, **self.model_dump(exclude={"kind"}))
 
     def check(self) -> str:
         """
@@ -139,8 +139,8 @@ class Page(Block):
     page: str = Field(description="HTML file to write, to be opened on the device", min_length=1)
     result: str = Field(description="JSON file that was saved there, put here", min_length=1)
 
-    def run(self, job_file: Path, budget_seconds: float) -> Outcome:
-        return run_page(job_file, Path(self.page), Path(self.result))
+    def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        return run_page(task_file, Path(self.page), Path(self.result))
 
     def check(self) -> str:
         """

@@ -1,6 +1,6 @@
 """Another machine, by the system's own ``ssh`` and ``scp``: keys, aliases and jumps are those of ``~/.ssh/config``.
 
-The job's folder and the agent are copied into a new folder there, checked by hash, run and removed. Nothing is asked
+The task's folder and the agent are copied into a new folder there, checked by hash, run and removed. Nothing is asked
 interactively. Whatever goes wrong is an outcome with a status.
 """
 
@@ -58,7 +58,7 @@ class Connection:
         host: what follows ``ssh``: an alias, or user@name.
         port: None leaves it to the configuration.
         python: interpreter there, unless `fishbone device provision` has made one.
-        folder: where jobs and the provisioned environment go; relative to the home folder there.
+        folder: where tasks and the provisioned environment go; relative to the home folder there.
         control: a local folder for the shared connection's socket.
     """
 
@@ -129,15 +129,15 @@ class Connection:
         raise Failed("unreachable", _last_line(done.stderr))
 
 
-def run_ssh(job_file: Path, budget_seconds: float, **device) -> Outcome:
-    """Copy the job there, run the agent, bring its measurement back; ``device``: the fields of `Connection`."""
+def run_ssh(task_file: Path, budget_seconds: float, **device) -> Outcome:
+    """Copy the task there, run the agent, bring its measurement back; ``device``: the fields of `Connection`."""
     with tempfile.TemporaryDirectory(prefix="fb") as control:
         connection = Connection(**device, control=Path(control))
         try:
             found = probe(connection)
             with _remote_folder(connection) as folder:
-                _send(connection, job_file.parent, folder, found["executable"])
-                done = _measure(connection, folder, found["executable"], job_file.name, budget_seconds)
+                _send(connection, task_file.parent, folder, found["executable"])
+                done = _measure(connection, folder, found["executable"], task_file.name, budget_seconds)
         except Failed as failed:
             return failed.outcome
         finally:
@@ -180,9 +180,9 @@ def probe(connection: Connection, needs_runtime: bool = True) -> dict:
 @contextmanager
 def _remote_folder(connection: Connection) -> Iterator[str]:
     parent = shlex.quote(connection.folder)
-    done = connection.run(f"mkdir -p {parent} && mktemp -d {parent}/job.XXXXXX")
+    done = connection.run(f"mkdir -p {parent} && mktemp -d {parent}/task.XXXXXX")
     folder = done.stdout.strip()
-    if done.returncode or not folder.startswith(f"{connection.folder}/job."):
+    if done.returncode or not folder.startswith(f"{connection.folder}/task."):
         raise Failed("copy_failed", f"no folder in {connection.folder} there: {_last_line(done.stderr)}")
     try:
         yield folder
@@ -190,23 +190,23 @@ def _remote_folder(connection: Connection) -> Iterator[str]:
         connection.clean_up(f"rm -rf -- {shlex.quote(folder)}")
 
 
-def _send(connection: Connection, job_folder: Path, folder: str, python: str) -> None:
-    """Copy the job and the agent; once more if a file arrives damaged."""
+def _send(connection: Connection, task_folder: Path, folder: str, python: str) -> None:
+    """Copy the task and the agent; once more if a file arrives damaged."""
     with tempfile.TemporaryDirectory() as staged:
         parcel = Path(staged) / "parcel"
-        shutil.copytree(job_folder, parcel)
+        shutil.copytree(task_folder, parcel)
         shutil.copyfile(agent.AGENT, parcel / "agent.py")
         for _ in range(2):
             connection.copy(parcel, folder)
-            check = f"cd {shlex.quote(folder)}/parcel && {shlex.quote(python)} -P agent.py job.json --check"
+            check = f"cd {shlex.quote(folder)}/parcel && {shlex.quote(python)} -P agent.py task.json --check"
             done = connection.run(check)
             if done.returncode == 0:
                 return
     raise Failed("hash_mismatch", f"files arrive damaged, twice: {_last_line(done.stderr)}")
 
 
-def _measure(connection: Connection, folder: str, python: str, job: str, budget_seconds: float) -> Outcome:
-    remote = f"cd {shlex.quote(folder)}/parcel && exec {shlex.quote(python)} -P agent.py {shlex.quote(job)}"
+def _measure(connection: Connection, folder: str, python: str, task: str, budget_seconds: float) -> Outcome:
+    remote = f"cd {shlex.quote(folder)}/parcel && exec {shlex.quote(python)} -P agent.py {shlex.quote(task)}"
     process = subprocess.Popen(
         connection.command(remote), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
