@@ -13,7 +13,7 @@ from onnx import TensorProto
 from small_onnx import save_classifier, save_images
 
 from fishbone.bench import agent
-from fishbone.bench.devices import run_local
+from fishbone.bench.devices.local import run_local
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.summary import summarise
 from fishbone.bench.task import subset, write_task
@@ -93,7 +93,6 @@ def test_broken_models_get_a_status_and_the_others_are_measured(measured):
 
 
 def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
-
     outcome, task = measured
     chosen = subset(dataset, "test", QUICK.images, QUICK.seed)
     for index, inputs in enumerate((dataset.normalise(dataset.images[chosen]), dataset.images[chosen])):

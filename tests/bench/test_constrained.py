@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from fishbone.bench import agent
-from fishbone.bench.devices import Constrained, constrained, outcome
+from fishbone.bench.devices import constrained, outcome
+from fishbone.bench.devices.kinds import Constrained
 from fishbone.bench.devices.outcome import Outcome
 from fishbone.bench.results import Limits
 from fishbone.errors import InputError

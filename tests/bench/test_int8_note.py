@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from small_onnx import SIDE, classifier, save_classifier
 
-from fishbone.bench.devices import run_local
+from fishbone.bench.devices.local import run_local
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.summary import summarise
 from fishbone.bench.table import notes

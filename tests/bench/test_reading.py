@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from small_onnx import CLASSES, NAMED, SIDE, STATED, classifier, save_classifier, save_images
 
 from fishbone.bench.agent import BEGIN, END
-from fishbone.bench.devices import run_local, web
+from fishbone.bench.devices import web
+from fishbone.bench.devices.local import run_local
 from fishbone.bench.devices.outcome import understand
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.reading import read

@@ -11,7 +11,7 @@ from small_onnx import SIDE, save_images
 from sparse_graphs import Graph, outputs_agree
 
 from fishbone.bench.agent import SparseSession, build_sparse, environment
-from fishbone.bench.devices import run_local
+from fishbone.bench.devices.local import run_local
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.summary import summarise
 from fishbone.bench.task import write_task

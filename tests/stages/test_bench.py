@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from rich.console import Console
 from small_onnx import STATED, save_classifier, save_images
 
-from fishbone.bench import devices
-from fishbone.bench.devices import Outcome
+from fishbone.bench.devices import kinds
+from fishbone.bench.devices.outcome import Outcome
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.results import DeviceResult, Operator
 from fishbone.bench.table import int8_share, table, together
@@ -128,7 +128,7 @@ def test_table_has_a_row_for_each_model_and_says_what_is_noise(written):
 def test_a_person_gets_the_documented_procedure_and_changes_one_value(folder, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        devices, "run_local", lambda job, _: seen.append(json.loads(job.read_text())) or Outcome("timeout")
+        kinds, "run_local", lambda job, _: seen.append(json.loads(job.read_text())) or Outcome("timeout")
     )
     bench(folder / "a.onnx", "--threads", 2)
     bench(folder / "a.onnx", "--params", json.dumps(QUICK), "--seed", 9)
@@ -141,7 +141,7 @@ def test_a_person_gets_the_documented_procedure_and_changes_one_value(folder, mo
 
 
 def test_a_device_that_fails_is_a_result_too(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(devices, "run_local", lambda *_: Outcome("oom", "killed"))
+    monkeypatch.setattr(kinds, "run_local", lambda *_: Outcome("oom", "killed"))
     done = bench(folder / "a.onnx", folder / "b.onnx", "--out", tmp_path / "r.json")
     assert done.exit_code == 0
     result = DeviceResult.model_validate_json((tmp_path / "r.json").read_text())
@@ -151,7 +151,7 @@ def test_a_device_that_fails_is_a_result_too(folder, monkeypatch, tmp_path):
 
 
 def test_json_is_one_line_for_each_device(folder, monkeypatch):
-    monkeypatch.setattr(devices, "run_local", lambda *_: Outcome("timeout"))
+    monkeypatch.setattr(kinds, "run_local", lambda *_: Outcome("timeout"))
     done = bench(folder / "a.onnx", "--devices", folder / "devices.yaml", "--json")
     assert [json.loads(line)["device"] for line in done.stdout.splitlines()] == ["here", "there"]
 

@@ -257,7 +257,7 @@ def failures(record: dict, status: str = "unsupported"):
         yield
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        starved = isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text
+        starved = isinstance(error, MemoryError) or "bad_alloc" in text or "DeviceError to allocate" in text
         record["status"] = "oom" if starved else status
         record["message"] = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][\w.+@~-]+)+[/\\]", "", text)[:500]
 

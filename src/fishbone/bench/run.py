@@ -4,7 +4,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fishbone.bench.devices import Device, read_devices
+from fishbone.bench.devices.file import read_devices
+from fishbone.bench.devices.kinds import Device
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.results import DeviceResult
 from fishbone.bench.summary import summarise
@@ -30,7 +31,7 @@ def measure(
     Args:
         models: ONNX files of any origin with one image input.
         data: data set for accuracy, or its file; None: random inputs are timed.
-        devices: by name, as `fishbone.bench.devices.read_devices` gives them; None: this machine.
+        devices: by name, as `fishbone.bench.devices.file.read_devices` gives them; None: this machine.
         baseline: the place among ``models`` of the one that speed-ups refer to.
         procedure: how long and how often to measure.
 

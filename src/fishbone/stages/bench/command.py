@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from fishbone.bench.procedure import Procedure
-from fishbone.files import try_output, write_text
 from fishbone.stages.bench.params import Params
 
 
@@ -51,11 +50,10 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
     All models take turns in shuffled rounds, so a speed-up is a ratio within rounds, with its 95 % interval; the
     baseline runs twice, to show how large a difference is noise. A model or device that fails is a row with a status.
     """
-    for target in filter(None, (out, metrics, html)):
-        try_output(target)
     procedure = Procedure(**Params.parse(options, file="options").model_dump())
     from fishbone.stages.bench import job
 
+    job.check_outputs(out, metrics, html)
     results = job.run(
         models, baseline, data, devices_file=file, device=name, procedure=procedure,
         out=out, metrics=metrics, as_json=as_json,
@@ -66,6 +64,7 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
 
 def _write_page(html: Path, results: list, dataset: str) -> None:
     """For people; its look is no part of a measurement, so the job does not import it."""
+    from fishbone.files import write_text
     from fishbone.report.bench_page import bench_page
 
     write_text(html, bench_page([result.model_dump() for result in results], dataset))

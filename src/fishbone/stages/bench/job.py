@@ -7,7 +7,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fishbone.bench.devices import Device, read_devices
+from fishbone.bench.devices.file import read_devices
+from fishbone.bench.devices.kinds import Device
 from fishbone.bench.procedure import Procedure
 from fishbone.bench.results import DeviceResult
 from fishbone.bench.run import measured
@@ -16,7 +17,17 @@ from fishbone.bench.table import notes, table, together
 from fishbone.data.dataset import load_dataset
 from fishbone.ending import ended_by_signals
 from fishbone.errors import InputError
-from fishbone.files import write_json
+from fishbone.files import try_output, write_json
+
+
+def check_outputs(*files: Path | None) -> None:
+    """Whether files can be written, before minutes of measuring.
+
+    Raises:
+        InputError: one cannot; names it.
+    """
+    for file in filter(None, files):
+        try_output(file)
 
 
 def run(
