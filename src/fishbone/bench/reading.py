@@ -65,7 +65,7 @@ def read(
         return Reading(compared)
     mean, std = (None, None) if raw else statistics(metadata, dataset)
     try:
-        own = raw or _own(metadata, len(mean)) is not None
+        own = mean is None or _own(metadata, len(mean)) is not None
         named = _names_classes(metadata, dataset)
         output, answer = _answer(outputs, count, dataset.classes, named)
     except _NoAccuracyError as error:
@@ -73,21 +73,21 @@ def read(
     assumptions = [] if own else [_assumed_statistics(dataset)]
     assumptions += [] if named else [_assumed_classes(dataset)]
     assumptions += _assumed_data(metadata, dataset)
-    status = "assumed" if assumptions else "ok"
+    status: Status = "assumed" if assumptions else "ok"
     return Reading(output, answer, mean, std, dataset.classes, status, "; ".join(assumptions) or None)
 
 
 def _own(metadata: Mapping[str, str], channels: int) -> tuple[list[float], list[float]] | None:
-    texts = {name: metadata.get(PREFIX + name) for name in ("mean", "std")}
-    if None in texts.values():
-        if set(texts.values()) == {None}:
-            return None
+    texts = {name: metadata[PREFIX + name] for name in ("mean", "std") if PREFIX + name in metadata}
+    if not texts:
+        return None
+    if len(texts) == 1:
         raise _NoAccuracyError("its metadata have only one of fishbone.mean and fishbone.std")
-    found = {name: _numbers(text) for name, text in texts.items()}
-    if any(values is None or len(values) != channels for values in found.values()) or min(found["std"]) <= 0:
+    mean, std = (_numbers(text) for text in texts.values())
+    if not (mean and std and len(mean) == len(std) == channels and min(std) > 0):
         shown = " and ".join(f"fishbone.{name} {text[:60]}" for name, text in texts.items())
         raise _NoAccuracyError(f"its metadata have {shown}, not {channels} numbers each, std above 0")
-    return found["mean"], found["std"]
+    return mean, std
 
 
 def _numbers(text: str) -> list[float] | None:
@@ -95,7 +95,7 @@ def _numbers(text: str) -> list[float] | None:
         values = np.array(json.loads(text), dtype=np.float64)
     except (ValueError, TypeError, RecursionError):
         return None
-    return values.tolist() if values.ndim == 1 and np.isfinite(values).all() else None
+    return [float(value) for value in values] if values.ndim == 1 and np.isfinite(values).all() else None
 
 
 def _names_classes(metadata: Mapping[str, str], dataset: Dataset) -> bool:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -26,7 +27,8 @@ from fishbone.export.origin import Origin, origin
 from fishbone.export.processor import may_saturate
 from fishbone.files import replacing, sha256, write_json, write_npz
 from fishbone.seeding import numpy_generator
-from fishbone.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
+from fishbone.sparse.nodes import UnsupportedGraphError
+from fishbone.sparse.plan import RUNTIME, compile_plan
 
 VECTORS = 32
 
@@ -42,7 +44,7 @@ class Task:
 
     file: Path
     procedure: Procedure
-    models: list[dict]
+    models: list[dict[str, Any]]
     baseline: int
     origins: list[Origin]
 
@@ -108,13 +110,13 @@ def _copy(file: Path, to: Path) -> None:
         shutil.copyfile(file, temporary)
 
 
-def _entry(name: str, file: Path, index: int, reading: Reading) -> dict:
-    found = {"name": name, "file": file.name, "sha256": sha256(file), "runtime": "onnxruntime"}
+def _entry(name: str, file: Path, index: int, reading: Reading) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "file": file.name, "sha256": sha256(file), "runtime": "onnxruntime"}
     found |= {"vectors": index, "refused": None, "may_saturate": may_saturate(read_onnx(file))}
     return found | asdict(reading)
 
 
-def _sparse_entry(entry: dict, vectors: dict, folder: Path) -> dict:
+def _sparse_entry(entry: dict[str, Any], vectors: dict[str, np.ndarray], folder: Path) -> dict[str, Any]:
     index, plan = entry["vectors"], folder / f"{entry['vectors']}.plan"
     found = entry | {"name": f"{entry['name']}:sparse", "runtime": "sparse", "file": plan.name}
     proto = read_onnx(folder / entry["file"])
@@ -183,7 +185,8 @@ def _outputs(session: ort.InferenceSession, batches: list[np.ndarray]) -> dict[s
 
 
 def _metadata(session: ort.InferenceSession) -> dict[str, str]:
-    return session.get_modelmeta().custom_metadata_map
+    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return found
 
 
 def _inputs(file: Path, session: ort.InferenceSession, dataset: Dataset | None, seed: int) -> np.ndarray:

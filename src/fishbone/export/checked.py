@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +31,7 @@ class Exported:
     content: bytes
     facts: FileFacts
     parity: Parity
-    provenance: dict
+    provenance: dict[str, Any]
     int8: Int8Cost | None = None
 
 
@@ -55,7 +57,7 @@ def checked_export(
     weights, nonzero = count_weights(proto)
     measured = {
         "nonzero": nonzero,
-        "sparsity": 1 - nonzero / weights,
+        "sparsity": 1 - nonzero / weights if weights and nonzero is not None else None,
         "parity_max_abs": float(f"{parity.max_abs:.0e}"),
     }
     provenance = {**provenance, **measured}
@@ -102,7 +104,7 @@ def kept(network: nn.Module) -> dict[str, np.ndarray]:
     return {name: (value != 0).numpy() for name, value in network.named_parameters() if value.ndim >= 2}
 
 
-def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file) -> None:
+def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file: Path) -> None:
     """The weights must be zero wherever ``masks`` (read from ``file``) are.
 
     Raises:

@@ -6,14 +6,15 @@ no weights and all of its MACs. What the file alone does not tell is None, with 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from fishbone.export.canonical import canonical
-from fishbone.export.operators import COUNTED, UnknownCountError, form_of, name_of, standard
+from fishbone.export.operators import COUNTED, Form, UnknownCountError, form_of, name_of, standard
 from fishbone.export.stored import read_arrays
 
 LARGEST_SHAPE = 1024  # values: a larger tensor is no shape, axis or pad that shape inference would look at
@@ -74,7 +75,9 @@ def _products(proto: ModelProto) -> list[Product]:
     return found
 
 
-def _product(node: NodeProto, form, computed: set[str], stored: dict, roots: dict) -> Product:
+def _product(
+    node: NodeProto, form: Form, computed: set[str], stored: Mapping[str, np.ndarray], roots: Mapping[str, str]
+) -> Product:
     left, right = (node.input[place] for place in form.places)
     if right in computed and (left in computed or form.operator not in ("Gemm", "MatMul")):
         return Product(name_of(node), standard(node), None)
@@ -88,11 +91,13 @@ def _product(node: NodeProto, form, computed: set[str], stored: dict, roots: dic
     return Product(name_of(node), standard(node), (roots[name], array.shape, int(nonzero)))
 
 
-def _zero_point(node: NodeProto, form, place: int | None, stored: dict, array: np.ndarray) -> np.ndarray:
+def _zero_point(
+    node: NodeProto, form: Form, place: int | None, stored: Mapping[str, np.ndarray], array: np.ndarray
+) -> np.ndarray:
     """What the kernel's integers are counted from, to be broadcast against it; 0 for floats."""
     name = node.input[place] if place is not None and place < len(node.input) else ""
     if not name:
-        return np.float32(0)
+        return np.zeros((), np.float32)
     if name not in stored:
         raise UnknownCountError(f"{name_of(node)}: the kernel's zero point {name} is not stored")
     zero = stored[name].astype(np.float32)
@@ -165,7 +170,7 @@ def _check_reshapes(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> No
                 raise UnknownCountError(f"{name_of(node)}: {before} of one input does not fit {after}")
 
 
-def _inputs(proto: ModelProto) -> list:
+def _inputs(proto: ModelProto) -> list[ValueInfoProto]:
     """Without the initializers that old files list as inputs too."""
     held = {tensor.name for tensor in proto.graph.initializer}
     return [value for value in proto.graph.input if value.name not in held]

@@ -44,7 +44,7 @@ def _roles(node: NodeProto) -> tuple[set[str], set[str]]:
     """(inputs that are parameters where they are stored, whatever their type; scales and zero points)."""
     form = FORMS.get((node.domain, node.op_type))
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-        places = (0,)
+        places: tuple[int | None, ...] = (0,)
     elif form and form.operator in COUNTED:
         places = (*form.places, form.bias)
     elif form and node.op_type.startswith("QLinear"):

@@ -52,7 +52,9 @@ def fused(operations: Sequence[Operation], output: str) -> list[Operation]:
     return operations
 
 
-def _merged(op: Operation, operations: list[Operation], readers: Counter, place: dict) -> tuple[int, Operation] | None:
+def _merged(
+    op: Operation, operations: list[Operation], readers: Counter[str], place: dict[str, int]
+) -> tuple[int, Operation] | None:
     """(index of the operation that swallows ``op``, what it becomes)."""
     if op.kind != ADD:
         return None
