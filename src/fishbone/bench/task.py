@@ -102,7 +102,8 @@ def subset(dataset: Dataset, split: str, count: int, seed: int) -> np.ndarray:
     """Indices of at most ``count`` images of a split, of each class its share: the same for all models and devices."""
     members = getattr(dataset, split)
     generator = numpy_generator(seed, "bench images", split)
-    return members[stratified_subset(dataset.labels[members], count, generator)]
+    chosen: np.ndarray = members[stratified_subset(dataset.labels[members], count, generator)]
+    return chosen
 
 
 def _copy(file: Path, to: Path) -> None:
@@ -161,6 +162,7 @@ def _vectors(file: Path, dataset: Dataset | None, seed: int) -> tuple[dict[str, 
     except Exception:
         return {}, Reading()
     reading = read(_metadata(session), outputs, len(inputs), inputs.dtype == np.uint8, dataset)
+    assert reading.output is not None  # there are outputs
     compared = outputs[reading.output]
     compared = compared if compared.dtype.kind == "f" else compared.astype(np.int32)  # as browsers know it
     return {"inputs": inputs, "outputs": compared, "feed": batches[0]}, reading

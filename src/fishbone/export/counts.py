@@ -163,8 +163,8 @@ def _fixed_batch(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> int:
 def _check_reshapes(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
     """Shape inference believes a target shape that holds another batch than the one that it was given."""
     for node in proto.graph.node:
-        ends = [shapes.get(name) for name in (*node.input[:1], *node.output[:1])]
-        if node.op_type == "Reshape" and len(ends) == 2 and None not in ends:
+        ends = [shapes[name] for name in (*node.input[:1], *node.output[:1]) if name in shapes]
+        if node.op_type == "Reshape" and len(ends) == 2:
             before, after = ends
             if math.prod(before) != math.prod(after):
                 raise UnknownCountError(f"{name_of(node)}: {before} of one input does not fit {after}")

@@ -64,7 +64,7 @@ def _computed(node: NodeProto, feed: dict[str, np.ndarray], opsets: dict[str, in
     standard.CopyFrom(node)
     standard.domain = ""  # ONNX Runtime's DequantizeLinear of 16 bits is the standard one under another name
     try:
-        return np.asarray(ReferenceEvaluator(standard, opsets=opsets).run(None, feed)[0])
+        return np.asarray(next(iter(ReferenceEvaluator(standard, opsets=opsets).run(None, feed))))
     except Exception:  # it raises whatever its numpy code does
         return None
 

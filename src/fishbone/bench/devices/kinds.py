@@ -158,4 +158,4 @@ def _web_runtime() -> None:
 
 
 Device = Local | Constrained | Ssh | Web | Page
-KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web, "page": Page}
+KINDS: dict[str, type[Device]] = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web, "page": Page}
