@@ -24,8 +24,9 @@ from fishbone.export.metadata import PREFIX, value_of
 
 @dataclass(frozen=True)
 class Reading:
-    """``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
+    """How one file is read.
 
+    ``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
     ``mean`` and ``std`` are None for raw pixels; ``classes`` is how many there are; ``status`` and ``reason`` are
     accuracy's.
     """
@@ -54,11 +55,14 @@ def statistics(metadata: Mapping[str, str], dataset: Dataset) -> tuple[list[floa
 def read(
     metadata: Mapping[str, str], outputs: Mapping[str, np.ndarray], count: int, raw: bool, dataset: Dataset | None
 ) -> Reading:
-    """See the module's docstring.
+    """Decide how a file is read, as the module's docstring says.
 
     Args:
-        outputs: what the host computed for ``count`` inputs, by name, in the graph's order.
+        metadata: all of the file's metadata.
+        outputs: what the host computed, by name, in the graph's order.
+        count: for how many inputs.
         raw: the graph takes uint8.
+        dataset: whose classes it should tell; None: nothing is asked.
     """
     compared = next((name for name, found in outputs.items() if found.dtype.kind == "f"), next(iter(outputs)))
     if dataset is None:

@@ -57,6 +57,11 @@ def measured(
     """As `measure`, each result as soon as its device is done.
 
     Args:
+        models: ONNX files.
+        dataset: data set for accuracy; None: random inputs.
+        devices: by name.
+        baseline: the place among ``models`` of the one that speed-ups refer to.
+        procedure: how long and how often to measure.
         say: is told what takes time before the first device begins.
     """
     facts = []

@@ -31,7 +31,16 @@ from fishbone.seeding import numpy_generator
 def summarise(
     device: str, kind: str, outcome: Outcome, task: Task, facts: Sequence[FileFacts], data_sha256: str | None
 ) -> DeviceResult:
-    """Percentiles, intervals and verdicts of fishbone.bench.timing. A device that failed gives a result as well."""
+    """Percentiles, intervals and verdicts of fishbone.bench.timing. A device that failed gives a result as well.
+
+    Args:
+        device: its name.
+        kind: how it is reached.
+        outcome: what came of running the agent there.
+        task: what the agent was told.
+        facts: of the task's ONNX files, in their order.
+        data_sha256: of the data set behind accuracy; None: random inputs.
+    """
     raw = outcome.measurement
     models = raw.models if raw else [_nothing(model["name"], outcome) for model in task.models]
     rounds = [timing.block_medians(model.blocks_ns) for model in models]
@@ -97,7 +106,7 @@ def _predictions(models: Sequence[ModelMeasurement], task: Task, facts: Sequence
 
 
 def flat(result: DeviceResult) -> dict[str, float]:
-    """``MODEL/quantity`` → number, of what was measured: milliseconds, fractions, bytes, times the baseline's speed."""
+    """What was measured, ``MODEL/quantity`` → number: milliseconds, fractions, bytes, times the baseline's speed."""
     found = {"noise_floor": result.noise_floor, "noisy": int(result.noisy)}
     for model in result.models:
         latency, peaks = model.latency, [run.peak_rss_bytes for run in model.cold if run.peak_rss_bytes]

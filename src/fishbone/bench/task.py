@@ -35,7 +35,7 @@ VECTORS = 32
 
 @dataclass(frozen=True)
 class Task:
-    """``file`` is what the agent reads; ``models`` its entries, ``baseline`` an index into them.
+    """What one agent is told. ``file`` is what it reads; ``models`` its entries, ``baseline`` an index into them.
 
     An entry's ``runtime`` is onnxruntime or sparse, ``vectors`` the place of its ONNX file among those given, and
     ``refused`` why the sparse runtime cannot take it; the rest is its `Reading`. ``origins``: of the files given, which

@@ -38,9 +38,12 @@ class Exported:
 def checked_export(
     network: nn.Module, images: np.ndarray, *, opset: int, threads: int, provenance: Mapping[str, object]
 ) -> Exported:
-    """Export ``network`` and check the result.
+    """Export a network and check the result.
 
     Args:
+        network: in eval mode, with masks made permanent.
+        opset: the ONNX operator set that the file must have.
+        threads: how many threads ONNX Runtime computes with.
         images: (N, C, H, W) float32, normalised; outputs are compared on them.
         provenance: JSON values that go into the file's metadata, with ``nonzero``, ``sparsity`` and
             ``parity_max_abs`` (one digit, so that a last bit changes no hash) as measured here.
@@ -89,7 +92,13 @@ def checked_int8(
 
 
 def some_images(dataset: Dataset, split: str, count: int, purpose: str) -> np.ndarray:
-    """``count`` images of a split, of each class its share, drawn by ``purpose``; all if there are no more.
+    """Some images of a split, of each class its share.
+
+    Args:
+        dataset: where they come from.
+        split: train, validation or test.
+        count: how many; all if there are no more.
+        purpose: decides which; the same purpose gives the same images.
 
     Returns:
         (N, C, H, W) float32, normalised.
@@ -105,7 +114,12 @@ def kept(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file: Path) -> None:
-    """The weights must be zero wherever ``masks`` (read from ``file``) are.
+    """Check that weights are zero wherever their masks are.
+
+    Args:
+        network: the pruned network.
+        masks: by name of the weight, True for weights that are left.
+        file: where the masks were read, for the message.
 
     Raises:
         InputError: a mask fits no parameter, or hides a weight that is not zero.

@@ -22,7 +22,7 @@ LARGEST_SHAPE = 1024  # values: a larger tensor is no shape, axis or pad that sh
 
 @dataclass(frozen=True)
 class Counts:
-    """``unknown``: why a number is None."""
+    """What the module's docstring defines; ``unknown`` says why a number is None."""
 
     weights: int | None = None
     nonzero: int | None = None
@@ -44,7 +44,7 @@ class Product:
 
 
 def count(proto: ModelProto) -> Counts:
-    """See the module's docstring."""
+    """Count what a model holds and computes, as the module's docstring defines it."""
     proto = canonical(proto)
     try:
         products = _products(proto)

@@ -18,7 +18,10 @@ HOLDS = (AttributeProto.FLOATS, AttributeProto.TENSOR, AttributeProto.TENSORS)
 
 
 def count_parameters(proto: ModelProto) -> int:
-    """See the module's docstring; ``proto`` is canonical.
+    """Count the parameters that a file stores, as the module's docstring defines them.
+
+    Args:
+        proto: the model in its canonical form.
 
     Raises:
         UnknownCountError: the file does not tell; the message names the node.

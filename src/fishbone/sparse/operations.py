@@ -33,6 +33,7 @@ class Operation:
 
     @property
     def reads(self) -> list[str]:
+        """Names of the tensors that go in."""
         return [self.source] + ([self.residual] if self.residual else [])
 
 

@@ -71,6 +71,7 @@ class Connection:
         return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
 
     def command(self, remote: str) -> list[str]:
+        """The words of this machine's command line that run a shell command there."""
         return ["ssh", *self._options(), "--", self.host, remote]
 
     def run(self, remote: str, timeout: float = STEP_SECONDS) -> subprocess.CompletedProcess[str]:

@@ -49,6 +49,8 @@ def run_web(
     """Serve the task until its result arrives.
 
     Args:
+        task_file: what the page is told.
+        budget_seconds: wall time after which the page itself ends.
         browser: a command that opens the address put behind it; None: a person opens it.
         bind, port: where to listen; port 0 takes a free one.
         wait_seconds: until somebody opens the page.
