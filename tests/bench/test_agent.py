@@ -15,8 +15,9 @@ from small_onnx import save_classifier, save_images
 from fishbone.bench import agent
 from fishbone.bench.devices.local import run_local
 from fishbone.bench.procedure import Procedure
+from fishbone.bench.reference import subset
 from fishbone.bench.summary import summarise
-from fishbone.bench.task import subset, write_task
+from fishbone.bench.task import write_task
 from fishbone.data.dataset import load_dataset
 from fishbone.files import write_json
 

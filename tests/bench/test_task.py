@@ -5,7 +5,8 @@ from onnx import TensorProto, helper
 from small_onnx import SIDE, classifier, save_classifier, save_images
 
 from fishbone.bench.procedure import Procedure
-from fishbone.bench.task import VECTORS, subset, unique_names, write_task
+from fishbone.bench.reference import VECTORS, subset
+from fishbone.bench.task import unique_names, write_task
 from fishbone.data.dataset import load_dataset
 from fishbone.errors import InputError
 
