@@ -1,6 +1,7 @@
 """The library's entrance: ``measure`` and what its rows say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from small_onnx import STATED, save_classifier, save_images
@@ -76,3 +77,16 @@ def test_what_cannot_be_measured_is_refused_before_any_device_is_asked(folder, m
         measure([folder / "a.onnx"] * 2, procedure=QUICK)
     with pytest.raises(InputError, match="missing"):
         measure([folder / "none.onnx"], procedure=QUICK)
+
+
+def test_a_device_that_times_a_model_and_keeps_its_outputs_to_itself_is_not_believed(folder, monkeypatch):
+    honest = kinds.run_local
+
+    def silent(*arguments):
+        found = honest(*arguments)
+        models = [model.model_copy(update={"parity": None}) for model in found.measurement.models]
+        return replace(found, measurement=found.measurement.model_copy(update={"models": models}))
+
+    monkeypatch.setattr(kinds, "run_local", silent)
+    (result,) = measure([folder / "a.onnx"], folder / "d.npz", procedure=QUICK)
+    assert [model.status for model in result.models] == ["garbage_output"]
