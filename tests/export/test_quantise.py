@@ -13,8 +13,8 @@ from fishbone.export.int8 import KINDS
 from fishbone.export.quantise import int8_cost
 from fishbone.export.stored import kernels
 from fishbone.report.palette import label, method_of
-from fishbone.stages import export
-from fishbone.stages.export_variants import named
+from fishbone.stages.export.command import command
+from fishbone.stages.export.variants import named
 
 IMAGES = np.random.default_rng(0).standard_normal((64, 1, SIDE, SIDE)).astype(np.float32)
 
@@ -93,7 +93,7 @@ def test_logits_that_are_not_finite_have_no_cost_but_an_error(monkeypatch, bad, 
 
 
 def test_export_offers_every_kind():
-    option = next(option for option in export.command.params if option.name == "int8")
+    option = next(option for option in command.params if option.name == "int8")
     assert tuple(option.type.choices) == KINDS
     for kind in KINDS:
         assert named(f"dense-{kind}", Path("m"), {}, Path()).int8 == kind

@@ -19,7 +19,7 @@ from fishbone.files import sha256
 from fishbone.nn.models import build, save_model
 from fishbone.nn.sidecar import Sidecar
 from fishbone.pruning.networks import Network, save_networks
-from fishbone.stages.export import Params
+from fishbone.stages.export.params import Params
 
 PARAMS = {
     "opset": 18, "parity_images": 20, "calibration_images": 30, "licence": "Apache-2.0", "threads": 1,

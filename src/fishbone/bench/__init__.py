@@ -1,1 +1,1 @@
-"""Measurement of ONNX files on devices: the agent that travels, its jobs, results and statistics."""
+"""Measurement of ONNX files on devices: the agent that travels, its tasks, results and statistics."""

@@ -1,6 +1,6 @@
 """How a file is to be read on a data set: what its images become, which output answers, what accuracy then rests on.
 
-The host decides once, from the file's metadata and from what it computes; every kind of device does as the job says.
+The host decides once, from the file's metadata and from what it computes; every kind of device does as the task says.
 
 - *Input*: uint8 takes raw pixels. Floats are (pixel / 255 − mean) / std by channel, with ``fishbone.mean`` and
   ``fishbone.std`` of the file's metadata (JSON lists; 0 and 1/255 mean 0 to 255). A file without them is given the data
@@ -19,14 +19,14 @@ import numpy as np
 
 from fishbone.bench.results import Status
 from fishbone.data.dataset import Dataset
-
-PREFIX = "fishbone."
+from fishbone.export.metadata import PREFIX, value_of
 
 
 @dataclass(frozen=True)
 class Reading:
-    """``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
+    """How one file is read.
 
+    ``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
     ``mean`` and ``std`` are None for raw pixels; ``classes`` is how many there are; ``status`` and ``reason`` are
     accuracy's.
     """
@@ -55,18 +55,21 @@ def statistics(metadata: Mapping[str, str], dataset: Dataset) -> tuple[list[floa
 def read(
     metadata: Mapping[str, str], outputs: Mapping[str, np.ndarray], count: int, raw: bool, dataset: Dataset | None
 ) -> Reading:
-    """See the module's docstring.
+    """Decide how a file is read, as the module's docstring says.
 
     Args:
-        outputs: what the host computed for ``count`` inputs, by name, in the graph's order.
+        metadata: all of the file's metadata.
+        outputs: what the host computed, by name, in the graph's order.
+        count: for how many inputs.
         raw: the graph takes uint8.
+        dataset: whose classes it should tell; None: nothing is asked.
     """
     compared = next((name for name, found in outputs.items() if found.dtype.kind == "f"), next(iter(outputs)))
     if dataset is None:
         return Reading(compared)
     mean, std = (None, None) if raw else statistics(metadata, dataset)
     try:
-        own = raw or _own(metadata, len(mean)) is not None
+        own = mean is None or _own(metadata, len(mean)) is not None
         named = _names_classes(metadata, dataset)
         output, answer = _answer(outputs, count, dataset.classes, named)
     except _NoAccuracyError as error:
@@ -74,21 +77,21 @@ def read(
     assumptions = [] if own else [_assumed_statistics(dataset)]
     assumptions += [] if named else [_assumed_classes(dataset)]
     assumptions += _assumed_data(metadata, dataset)
-    status = "assumed" if assumptions else "ok"
+    status: Status = "assumed" if assumptions else "ok"
     return Reading(output, answer, mean, std, dataset.classes, status, "; ".join(assumptions) or None)
 
 
 def _own(metadata: Mapping[str, str], channels: int) -> tuple[list[float], list[float]] | None:
-    texts = {name: metadata.get(PREFIX + name) for name in ("mean", "std")}
-    if None in texts.values():
-        if set(texts.values()) == {None}:
-            return None
+    texts = {name: metadata[PREFIX + name] for name in ("mean", "std") if PREFIX + name in metadata}
+    if not texts:
+        return None
+    if len(texts) == 1:
         raise _NoAccuracyError("its metadata have only one of fishbone.mean and fishbone.std")
-    found = {name: _numbers(text) for name, text in texts.items()}
-    if any(values is None or len(values) != channels for values in found.values()) or min(found["std"]) <= 0:
+    mean, std = (_numbers(text) for text in texts.values())
+    if not (mean and std and len(mean) == len(std) == channels and min(std) > 0):
         shown = " and ".join(f"fishbone.{name} {text[:60]}" for name, text in texts.items())
         raise _NoAccuracyError(f"its metadata have {shown}, not {channels} numbers each, std above 0")
-    return found["mean"], found["std"]
+    return mean, std
 
 
 def _numbers(text: str) -> list[float] | None:
@@ -96,30 +99,23 @@ def _numbers(text: str) -> list[float] | None:
         values = np.array(json.loads(text), dtype=np.float64)
     except (ValueError, TypeError, RecursionError):
         return None
-    return values.tolist() if values.ndim == 1 and np.isfinite(values).all() else None
+    return [float(value) for value in values] if values.ndim == 1 and np.isfinite(values).all() else None
 
 
 def _names_classes(metadata: Mapping[str, str], dataset: Dataset) -> bool:
     """Whether the file names its classes, which must be the data set's."""
     if PREFIX + "class_names" not in metadata:
         return False
-    if _json(metadata, "class_names") != list(dataset.class_names):
+    if value_of(metadata, "class_names") != list(dataset.class_names):
         raise _NoAccuracyError(f"its classes are not those of {dataset.name}, as its metadata name them")
     return True
 
 
 def _assumed_data(metadata: Mapping[str, str], dataset: Dataset) -> list[str]:
-    data = _json(metadata, "data")
+    data = value_of(metadata, "data")
     if not isinstance(data, dict) or data.get("sha256") in (None, dataset.digest):
         return []
     return [f"its metadata name another data file than this {dataset.name}: it may have learnt these test images"]
-
-
-def _json(metadata: Mapping[str, str], key: str):
-    try:
-        return json.loads(metadata.get(PREFIX + key, "null"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _assumed_statistics(dataset: Dataset) -> str:

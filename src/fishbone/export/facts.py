@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,12 +18,12 @@ import zstandard
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, numpy_helper
 
-from fishbone.bench.results import FileFacts
 from fishbone.errors import InputError
 from fishbone.export.canonical import canonical
 from fishbone.export.counts import count
 from fishbone.export.operators import UnknownCountError, computes_in_8_bits
 from fishbone.export.parameters import count_parameters
+from fishbone.export.schema import FileFacts
 from fishbone.export.stored import all_tensors
 
 ZSTD_LEVEL = 19
@@ -82,7 +83,7 @@ def count_weights(proto: ModelProto) -> tuple[int | None, int | None]:
     return found.weights, found.nonzero
 
 
-def _counts(proto: ModelProto) -> dict:
+def _counts(proto: ModelProto) -> dict[str, Any]:
     """The fields that may be null, and why they are."""
     found = asdict(count(proto))
     try:

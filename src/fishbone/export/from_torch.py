@@ -9,11 +9,11 @@ folded into the first convolution exactly (zero padding means "mean pixel" only 
 nodes and time in every comparison with other people's files, which leave preprocessing out as well.
 """
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -21,8 +21,9 @@ from google.protobuf.message import Message
 from onnx import ModelProto
 from torch import nn
 
+from fishbone.export.metadata import as_texts
+
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
-METADATA_PREFIX = "fishbone."
 
 
 def to_onnx(network: nn.Module, shape: Sequence[int], opset: int) -> ModelProto:
@@ -44,6 +45,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], opset: int) -> ModelProto:
             external_data=False,
             verbose=False,
         )
+    assert program is not None  # as long as it is not asked to write a file itself
     proto = program.model_proto
     _strip(proto)
     proto.producer_name, proto.producer_version = "fishbone", ""
@@ -54,17 +56,17 @@ def with_metadata(proto: ModelProto, facts: Mapping[str, object]) -> ModelProto:
     """A copy with ``facts`` as JSON under ``fishbone.<key>``: a device reads them from the loaded session."""
     copy = ModelProto()
     copy.CopyFrom(proto)
-    texts = {METADATA_PREFIX + key: json.dumps(value, sort_keys=True) for key, value in sorted(facts.items())}
-    onnx.helper.set_model_props(copy, texts)
+    onnx.helper.set_model_props(copy, as_texts(facts))
     return copy
 
 
 def to_bytes(proto: ModelProto) -> bytes:
     """The file's content: the same for equal models."""
-    return proto.SerializeToString(deterministic=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
 
 
-def parts(value) -> Sequence:
+def parts(value: Any) -> Sequence[Any]:
     """What a field holds, as a sequence, whether or not it is a repeated one."""
     return [value] if isinstance(value, Message | str | bytes | int | float) else value
 

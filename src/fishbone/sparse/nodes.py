@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
+from fishbone.errors import FishboneError
 from fishbone.sparse.operations import ADD, CONV, LINEAR, MEAN, Operation
 
 MOST_KERNEL, MOST_STRIDE = 64, 31  # as in runtime.c
 SQUARE = {"pads": 0, "strides": 1, "dilations": 1}  # of a convolution: one number for all sides, and its default
 
 
-class UnsupportedGraphError(ValueError):
+class UnsupportedGraphError(FishboneError, ValueError):
     """The graph holds something that the sparse runtime has not; names the node."""
 
 
@@ -38,15 +39,18 @@ class Node:
         self._inputs, self._stored, self._values = list(node.input), stored, values
 
     def has(self, index: int) -> bool:
+        """Whether the node has this input."""
         return len(self._inputs) > index and self._inputs[index] != ""
 
     def value(self, index: int) -> Value:
+        """An input that is computed at run time."""
         name = self._inputs[index]
         if name not in self._values:
             raise UnsupportedGraphError(f"reads {name!r}, which is not computed from the input")
         return self._values[name]
 
     def constant(self, index: int) -> np.ndarray:
+        """An input that the file stores."""
         name = self._inputs[index]
         if name not in self._stored:
             raise UnsupportedGraphError(f"reads {name!r}, which is not stored in the file")

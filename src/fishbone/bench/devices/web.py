@@ -19,12 +19,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fishbone.bench.agent import BEGIN, END
 from fishbone.bench.devices import outcome
 from fishbone.bench.devices.outcome import Outcome, understand
+from fishbone.errors import FishboneError
 from fishbone.files import replacing, sha256
 
 VERSION = "1.30.0"
@@ -37,16 +39,18 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 LARGEST_RESULT = 64 * 2**20
 
 
-class NoRuntimeError(RuntimeError):
+class NoRuntimeError(FishboneError):
     """onnxruntime-web cannot be had; the message says what to do."""
 
 
 def run_web(
-    job_file: Path, budget_seconds: float, browser: list[str] | None, bind: str, port: int, wait_seconds: float
+    task_file: Path, budget_seconds: float, browser: list[str] | None, bind: str, port: int, wait_seconds: float
 ) -> Outcome:
-    """Serve the job until its result arrives.
+    """Serve the task until its result arrives.
 
     Args:
+        task_file: what the page is told.
+        budget_seconds: wall time after which the page itself ends.
         browser: a command that opens the address put behind it; None: a person opens it.
         bind, port: where to listen; port 0 takes a free one.
         wait_seconds: until somebody opens the page.
@@ -54,7 +58,7 @@ def run_web(
     # A browser that was just killed may still hold its profile.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
-            files = served_files(job_file, Path(folder), runtime())
+            files = served_files(task_file, Path(folder), runtime())
         except NoRuntimeError as error:
             return Outcome("no_runtime", str(error))
         with _server(files, bind, port) as (address, visits), _browser(browser, address, Path(folder)) as process:
@@ -92,39 +96,42 @@ def _fetch(folder: Path) -> None:
             raise NoRuntimeError(f"npm could not get {wanted}: {last}")
         with tarfile.open(packed) as archive:
             for name, digest in RUNTIME.values():
-                with replacing(folder / name) as target, archive.extractfile(f"package/dist/{name}") as source:
+                source = archive.extractfile(f"package/dist/{name}")
+                if source is None:
+                    raise NoRuntimeError(f"npm's {wanted} holds no file {name}")
+                with replacing(folder / name) as target, source:
                     target.write_bytes(source.read())
                 if not _is(folder / name, digest):
                     (folder / name).unlink()
                     raise NoRuntimeError(f"npm's {wanted} holds another {name} than expected")
 
 
-def served_files(job_file: Path, folder: Path, runtime_folder: Path) -> dict[str, Path]:
-    """Name in the address → file: the page, the runtime, the job as JSON and plain arrays, the models."""
-    job = json.loads(job_file.read_text(encoding="utf-8"))
+def served_files(task_file: Path, folder: Path, runtime_folder: Path) -> dict[str, Path]:
+    """Name in the address → file: the page, the runtime, the task as JSON and plain arrays, the models."""
+    task = json.loads(task_file.read_text(encoding="utf-8"))
     files = {name: Path(__file__).with_name(name) for name in PAGE}
     files |= {served: runtime_folder / name for served, (name, _) in RUNTIME.items()}
-    vectors = dict(np.load(job_file.parent / job["vectors"]))
+    vectors = dict(np.load(task_file.parent / task["vectors"]))
     arrays = {f"{name}.bin": array for name, array in vectors.items()}
-    data = dict(np.load(job_file.parent / job["images"])) if job["images"] else None
+    data = dict(np.load(task_file.parent / task["images"])) if task["images"] else None
     if data:
         arrays |= {"images.bin": data["images"], "labels.bin": data["labels"].astype(np.int32)}
     for name, array in arrays.items():
         (folder / name).write_bytes(np.ascontiguousarray(array).tobytes())
         files[name] = folder / name
-    for model in job["models"]:
+    for model in task["models"]:
         if model["runtime"] == "onnxruntime":
-            files[model["file"]] = job_file.parent / model["file"]
+            files[model["file"]] = task_file.parent / model["file"]
     shapes = {name: {"shape": array.shape, "type": array.dtype.name} for name, array in arrays.items()}
     agent = sha256(files["page.js"])
-    (folder / "job.json").write_text(json.dumps(job | {"arrays": shapes, "agent_sha256": agent}))
-    return files | {"job.json": folder / "job.json"}
+    (folder / "task.json").write_text(json.dumps(task | {"arrays": shapes, "agent_sha256": agent}))
+    return files | {"task.json": folder / "task.json"}
 
 
 class _Visits:
     """What the page has told so far."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.opened, self.ended = threading.Event(), threading.Event()
         self.document = self.failure = ""
 
@@ -132,7 +139,7 @@ class _Visits:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, files: dict[str, Path], token: str, visits: _Visits, *arguments):
+    def __init__(self, files: dict[str, Path], token: str, visits: _Visits, *arguments: Any):
         self.files, self.token, self.visits = files, token, visits
         super().__init__(*arguments)
 
@@ -172,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_arguments) -> None:
+    def log_message(self, *_arguments: object) -> None:
         """Nothing: the address is a secret."""
 
 
@@ -191,14 +198,14 @@ def _server(files: dict[str, Path], bind: str, port: int) -> Iterator[tuple[str,
 
 
 @contextmanager
-def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[subprocess.Popen | None]:
+def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[subprocess.Popen[bytes] | None]:
     if not command:
         yield None
         return
     words = [word.replace("{profile}", str(folder / "profile")) for word in command]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    silent = subprocess.DEVNULL
     try:
-        process = subprocess.Popen([*words, address], **quiet)
+        process = subprocess.Popen([*words, address], stdout=silent, stderr=silent, start_new_session=True)
     except OSError:
         yield None
         return
@@ -213,7 +220,9 @@ def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[
         process.wait()
 
 
-def _wait(visits: _Visits, process: subprocess.Popen | None, budget_seconds: float, wait_seconds: float) -> Outcome:
+def _wait(
+    visits: _Visits, process: subprocess.Popen[bytes] | None, budget_seconds: float, wait_seconds: float
+) -> Outcome:
     if not visits.opened.wait(wait_seconds):
         return Outcome("unreachable", f"nobody opened the page within {wait_seconds:g} s")
     patience = budget_seconds + outcome.GRACE_SECONDS

@@ -1,0 +1,10 @@
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["int8", "metadata", "names", "origin", "parity", "processor"])
+def test_examples_in_docstrings_hold(name):
+    found = doctest.testmod(importlib.import_module(f"fishbone.export.{name}"))
+    assert (found.failed, found.attempted > 0) == (0, True)
