@@ -4,12 +4,12 @@ from functools import partial
 
 import numpy as np
 import torch
-
 from fishbone.federated.aggregate import class_half
 from fishbone.federated.local import LocalTraining
+from fishbone.federated.simulate import in_process
+
 from fishbone.federated.roles import HorizontalRole, assign, vertical_role
 from fishbone.federated.rounds import SERVER_RATES, Federation
-from fishbone.federated.simulate import in_process
 from fishbone.nn.models import build
 from fishbone.seeding import torch_generator
 

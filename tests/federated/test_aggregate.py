@@ -4,9 +4,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
 from fishbone.federated.aggregate import (
     Contribution,
     admissible,
@@ -15,6 +12,9 @@ from fishbone.federated.aggregate import (
     server_step,
     weighted_mean,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fishbone.federated.messages import Update
 from fishbone.federated.roles import HorizontalRole, vertical_role
 

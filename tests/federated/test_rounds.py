@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fishbone.federated.aggregate import by_samples, class_half
+from fishbone.federated.simulate import Centralised, in_process
+from fishbone.federated.transport import Unreachable
 from small_federation import (
     EMBEDDING,
     OPTIMISERS,
@@ -23,12 +26,9 @@ from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
 from fishbone.errors import InputError
-from fishbone.federated.aggregate import by_samples, class_half
 from fishbone.federated.messages import EmbeddingRequest, Train, Update
 from fishbone.federated.roles import HorizontalRole, VerticalRole
 from fishbone.federated.rounds import Counts, Federation, run
-from fishbone.federated.simulate import Centralised, in_process
-from fishbone.federated.transport import Unreachable
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluate
 from fishbone.seeding import numpy_generator

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from fishbone.federated.simulate import in_process
 from small_federation import (
     EMBEDDING,
     OPTIMISERS,
@@ -17,7 +18,6 @@ from torch.nn import functional as F
 
 from fishbone.federated.devices import HorizontalDevice
 from fishbone.federated.messages import Begin, EmbeddingGradient, EmbeddingRequest, Finish, Train
-from fishbone.federated.simulate import in_process
 from fishbone.nn.two_branch import halves
 
 
