@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from fishbone.federated.checks import admissible, of_kind
 from fishbone.federated.counts import Rejected
 from fishbone.federated.deadline import Deadline
+from fishbone.federated.engines.engine import Engine
 from fishbone.federated.messages import Begin, Diverged, Done, Finish, NamedMethod, Train, Update
 from fishbone.federated.methods.protocol import Tensors, Trained
 from fishbone.federated.roles import HorizontalRole, Role, VerticalRole
 from fishbone.federated.work import LocalWork
 from fishbone.nn.divergence import require_finite
-from fishbone.wire.actor import Link
 from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Message
 
@@ -40,24 +40,23 @@ def part(tensors: Tensors, prefix: str) -> Tensors:
     return {name: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def train(role: Role, order: Order, link: Link, clock: Callable[[], float], field: str) -> Trained:
+def train(role: Role, order: Order, engine: Engine, field: str) -> Trained:
     """Let one member do its local work; a vertical group is whole or fails.
 
     Args:
         role: the member.
         order: what it is sent.
-        link: the server's.
-        clock: the time in seconds, for the member's deadline.
+        engine: where the member runs.
         field: the parameter that the learning rate comes from, for the message about divergence.
 
     Raises:
         LinkError: there is no usable answer; its ``status`` is what the round counts.
         InputError: training diverged.
     """
-    deadline = Deadline(order.work.deadline, clock)
+    deadline = Deadline(order.work.deadline, engine.clock)
 
     def say(address: str, message: Message) -> Message:
-        return link.ask(address, message, deadline.left())
+        return engine.link.ask(address, message, deadline.left())
 
     match role:
         case HorizontalRole():

@@ -6,8 +6,7 @@ and the shares p_k are those of the members that remain; a vertical group is who
 """
 
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fishbone.errors import InputError
@@ -49,7 +48,6 @@ class Federation:
         method: how they are weighed, what the server does, and what they do beside plain training.
         work: what each member does in a round.
         field: the parameter that the learning rate comes from, for messages.
-        clock: the time in seconds, for the members' deadlines.
     """
 
     roles: Sequence[Role]
@@ -57,7 +55,6 @@ class Federation:
     method: Method
     work: LocalWork
     field: str = "learning_rate"
-    clock: Callable[[], float] = time.monotonic
 
     def start(self, weights: Tensors) -> ServerState:
         """The server before the first round."""
@@ -74,7 +71,7 @@ class Federation:
         trained, failed = {}, {}
         for role in self.roles:
             try:
-                trained[role.id] = members.train(role, order, self.engine.link, self.clock, self.field)
+                trained[role.id] = members.train(role, order, self.engine, self.field)
             except LinkError as error:
                 log.warning("round %d goes on without %s (%s): %s", number, role.id, error.status, error)
                 failed[role.id] = error

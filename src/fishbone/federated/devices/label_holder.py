@@ -3,7 +3,6 @@
 See `fishbone.federated.devices.party` for what a session is.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -50,7 +49,7 @@ class LabelHolder(Device):
     labels: Tensor
     parties: tuple[str, ...]
     embeddings: tuple[tuple[int, ...], ...]
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float]
 
     def handle(self, state: Kept, request: Envelope, link: Link) -> tuple[Kept, Update | Diverged]:
         match request.message:

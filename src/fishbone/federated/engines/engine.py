@@ -1,6 +1,6 @@
 """What a federation has of its parties: a way to ask them, the bytes that crossed, and their packed states."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,8 +26,10 @@ class Engine:
         link: the server's.
         traffic: bytes that crossed, to be taken after each round.
         parties: for checkpoints.
+        clock: the time in seconds, for the members' deadlines.
     """
 
     link: Link
     traffic: Traffic
     parties: Parties
+    clock: Callable[[], float]

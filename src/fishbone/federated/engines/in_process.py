@@ -52,7 +52,7 @@ def in_process(
                 memory.attach(role.id, device)
             case VerticalRole():
                 _attach_group(memory, role, model, inputs[samples], labels[samples], methods)
-    return Engine(memory.link(SERVER, SERVER), traffic, memory)
+    return Engine(memory.link(SERVER, SERVER), traffic, memory, memory.clock)
 
 
 def one_machine(role: HorizontalRole, model: TwoBranch, inputs: Tensor, labels: Tensor) -> Engine:
@@ -66,7 +66,7 @@ def one_machine(role: HorizontalRole, model: TwoBranch, inputs: Tensor, labels: 
     """
     memory = Memory(POLICY)
     memory.attach(role.id, HorizontalDevice(role.id, copy.deepcopy(model), "", METHODS, inputs, labels))
-    return Engine(memory.link(SERVER, SERVER), Traffic(), memory)
+    return Engine(memory.link(SERVER, SERVER), Traffic(), memory, memory.clock)
 
 
 def _attach_group(
@@ -81,7 +81,7 @@ def _attach_group(
         shapes.append(_embedding_shape(bottom, part))
     holder = LabelHolder(
         role.label_holder, copy.deepcopy(model.top), role.parts[role.label_holder], methods, role.id, labels,
-        role.parties, tuple(shapes),
+        role.parties, tuple(shapes), memory.clock,
     )  # fmt: skip
     memory.attach(role.label_holder, holder)
 
