@@ -112,7 +112,7 @@ def copied(message: Message) -> Message:
         TypeError: as `encode`.
         ValueError: as `encode`.
     """
-    return type(message).of(_own(message), _values(type(message), _plain(message)))
+    return type(message).of(_own(message), _values(type(message), _written(message)))
 
 
 def check(message: Message) -> None:
@@ -126,7 +126,7 @@ def check(message: Message) -> None:
         raise TypeError(f"{type(message).__name__} is no message")
     for _ in _sendable(message):
         pass
-    _plain(message)
+    _written(message)
 
 
 def _sendable(message: Message) -> Iterator[tuple[str, Tensor]]:
@@ -146,12 +146,15 @@ def _own(message: Message) -> dict[str, Tensor]:
     }
 
 
-def _plain(message: Message) -> dict[str, Any]:
-    adapters = _adapters(type(message))
-    return {
-        name: adapters[name].dump_python(value, mode="json", warnings="error")
-        for name, value in message.values().items()
-    }
+def _written(message: Message) -> dict[str, Any]:
+    adapters, plain = _adapters(type(message)), {}
+    for name, value in message.plain().items():
+        try:
+            adapters[name].validate_python(value, strict=True)  # finds a None that was not foreseen; writing does not
+            plain[name] = adapters[name].dump_python(value, mode="json", warnings="error")
+        except ValueError as error:
+            raise ValueError(f"{message.kind}: {name}: {line(error)}") from None
+    return plain
 
 
 def _head(envelope: Envelope) -> str:
@@ -162,7 +165,7 @@ def _head(envelope: Envelope) -> str:
         "receiver": envelope.receiver,
         "number": envelope.number,
         "tensors": [name for name, _ in message.tensors()],
-        "values": _plain(message),
+        "values": _written(message),
     }
     return json.dumps(head)
 

@@ -31,7 +31,8 @@ class Message:
     """What one party says to another. Each subclass sets ``kind``, a word that no other message of a policy has.
 
     Raises:
-        TypeError: a subclass is defined without a kind of its own, or with a tensor in a field where none can be.
+        TypeError: a subclass is defined without a kind of its own, with a tensor in a field where none can be,
+            or with a field called as a method is.
     """
 
     kind: ClassVar[str]
@@ -42,6 +43,8 @@ class Message:
         if not (isinstance(kind, str) and kind):
             raise TypeError(f'{cls.__name__} is a message without a kind: add `kind = "a_word"`')
         for name, hint in typing.get_type_hints(cls).items():
+            if name in vars(Message):
+                raise TypeError(f"{cls.__name__}.{name} is a name that every message has: call the field otherwise")
             if typing.get_origin(hint) is not ClassVar and _form(hint) == "value" and _mentions_tensor(hint):
                 raise TypeError(f"{cls.__name__}.{name} is {hint}: tensors are in Tensor and dict[str, Tensor] only")
 
@@ -54,8 +57,8 @@ class Message:
                 for name, tensor in getattr(self, field).items():
                     yield f"{field}{SEPARATOR}{name}", tensor
 
-    def values(self) -> dict[str, Any]:
-        """The other fields."""
+    def plain(self) -> dict[str, Any]:
+        """The fields that are no tensors."""
         return {field: getattr(self, field) for field in _fields(type(self), "value")}
 
     @property
@@ -65,7 +68,7 @@ class Message:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Self:
-        """Inverse of `tensors` and `values`.
+        """Inverse of `tensors` and `plain`.
 
         Raises:
             ValueError: they are not this class's fields.
