@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from fishbone.federated.messages import Begin, Diverged, Train, Update
+from fishbone.federated.messages import Begin, Diverged, NotFinite, Train, Update, What
 from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Message
 
@@ -50,7 +50,7 @@ def admissible(update: Update, sent: Train | Begin) -> bool:
     )
 
 
-def diverged(round_: int, epoch: int | None, step: int, what: str, value: Tensor) -> Diverged | None:
+def diverged(round_: int, epoch: int | None, step: int, what: What, value: Tensor) -> Diverged | None:
     """The message that says where a value is not finite, or None if all of it is.
 
     Args:
@@ -59,4 +59,7 @@ def diverged(round_: int, epoch: int | None, step: int, what: str, value: Tensor
         value: any tensor.
     """
     wrong = value[~value.isfinite()]
-    return Diverged(round_, epoch, step, what, str(wrong[0].item())) if len(wrong) else None
+    if len(wrong) == 0:
+        return None
+    first: NotFinite = "nan" if wrong[0].isnan() else "inf" if wrong[0] > 0 else "-inf"
+    return Diverged(round_, epoch, step, what, first)

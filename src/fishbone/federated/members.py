@@ -100,4 +100,6 @@ def _joined(updates: list[Update]) -> Trained:
     """The parts of one member as one network; the first has the loss."""
     weights = {name: value for update in updates for name, value in update.weights.items()}
     beside = {name: value for update in updates for name, value in update.beside.items()}
-    return Trained(weights, beside, updates[0].loss)
+    loss = updates[0].loss
+    assert loss is not None  # or it had not been admitted
+    return Trained(weights, beside, loss)

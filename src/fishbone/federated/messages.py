@@ -13,6 +13,9 @@ from fishbone.federated.work import LocalWork
 from fishbone.wire.message import Message
 from fishbone.wire.policy import Policy, Rule
 
+What = Literal["loss", "embedding", "gradient"]
+NotFinite = Literal["nan", "inf", "-inf"]
+
 
 @dataclass(frozen=True)
 class NamedMethod:
@@ -115,8 +118,8 @@ class Diverged(Message):
     round: int
     epoch: int | None
     step: int
-    what: Literal["loss", "embedding", "gradient"]
-    value: Literal["nan", "inf", "-inf"]
+    what: What
+    value: NotFinite
 
 
 SERVER = "server"  # the address, and the role

@@ -48,7 +48,7 @@ class FederatedTraining:
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights, the method's memory at the server, and what every party keeps."""
         packed = sorted(self.federation.engine.parties.pack().items())
-        groups = {"weights": self.state.weights, "memory": self.state.memory}
+        groups: dict[str, Mapping[str, Tensor]] = {"weights": self.state.weights, "memory": self.state.memory}
         groups |= {f"party{index}": party.tensors for index, (_, party) in enumerate(packed)}
         tensors = {f"{group}/{name}": value for group, held in groups.items() for name, value in held.items()}
         parties = [[address, dict(party.values)] for address, party in packed]

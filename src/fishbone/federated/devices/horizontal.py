@@ -52,6 +52,7 @@ def train_locally(
         batches: for each epoch its mini-batches, as positions in 0 … N-1.
     """
     model, optimiser = training.module, training.optimiser()
+    assert optimiser is not None  # a whole network has weights
     total = 0.0
     for number, epoch in enumerate(batches, start=1):
         total = 0.0

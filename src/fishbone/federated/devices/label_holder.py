@@ -27,9 +27,9 @@ from fishbone.federated.messages import (
 from fishbone.split.boundary import Stage
 from fishbone.wire.actor import Link
 from fishbone.wire.errors import Malformed
-from fishbone.wire.message import Envelope
+from fishbone.wire.message import Envelope, Message
 
-Ask = Callable[[str, EmbeddingRequest | EmbeddingGradient], object]
+Ask = Callable[[str, Message], Message]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class LabelHolder(Device):
         """Mean loss of the last epoch in nats, as `train_locally` has it for whole images."""
         deadline = Deadline(training.local.work.deadline, self.clock)
 
-        def ask(party, message):
+        def ask(party: str, message: Message) -> Message:
             return link.ask(party, message, deadline.left())
 
         stage = Stage(training.module, training.optimiser())
@@ -93,8 +93,8 @@ class LabelHolder(Device):
         loss = F.cross_entropy(logits, target)
         if stopped := diverged(round_, None, step + 1, "loss", loss.detach()):
             return stopped
-        loss.backward()
-        gradient = stage.backward(logits.grad)
+        gradient = stage.backward(torch.autograd.grad(loss, logits)[0])
+        assert gradient is not None  # it was asked for
         if stopped := diverged(round_, None, step + 1, "gradient", gradient):
             return stopped
         parts = gradient.split([part.shape[1] for part in embeddings], dim=1)
@@ -105,7 +105,7 @@ class LabelHolder(Device):
         return loss.item()
 
 
-def _values(reply: object, party: str, round_: int, step: int, pattern: Tensor) -> Tensor:
+def _values(reply: Message, party: str, round_: int, step: int, pattern: Tensor) -> Tensor:
     """The embedding, known to be the one that was asked for."""
     found = of_kind(reply, Embedding, party)
     if (found.round, found.step) != (round_, step):

@@ -25,7 +25,7 @@ from fishbone.federated.messages import (
     Update,
 )
 from fishbone.split.boundary import Stage
-from fishbone.wire.actor import Link
+from fishbone.wire.actor import Link, Packed
 from fishbone.wire.errors import Forbidden, Malformed, Replayed
 from fishbone.wire.message import Envelope, Message
 
@@ -74,7 +74,7 @@ class Party(Device):
     def start(self) -> PartyState:
         return PartyState()
 
-    def unpack(self, packed) -> PartyState:
+    def unpack(self, packed: Packed) -> PartyState:
         kept = super().unpack(packed)
         return PartyState(kept.round, kept.memory)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fishbone.federated.messages import NamedMethod
 from fishbone.federated.roles import Role
@@ -74,7 +74,7 @@ class Local:
         work: what the device was asked to do.
     """
 
-    parameters: Tensors
+    parameters: Mapping[str, nn.Parameter]
     sent: Tensors
     beside: Tensors
     memory: Tensors

@@ -1,16 +1,20 @@
 """Federated training of one two-branch network: from a data set to a network, its metrics and its history."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import torch
+from torch import Tensor
 
 from fishbone.data.dataset import Dataset, load_dataset
 from fishbone.errors import InputError
 from fishbone.federated.engines.in_process import in_process, one_machine
 from fishbone.federated.methods import METHODS
 from fishbone.federated.methods.centralised import everything
-from fishbone.federated.roles import assign
+from fishbone.federated.methods.protocol import Tensors
+from fishbone.federated.roles import Role, assign
 from fishbone.federated.rounds import Federation
 from fishbone.federated.training import FederatedTraining
 from fishbone.federated.work import LocalWork
@@ -44,12 +48,12 @@ def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | N
     try_output(out / "metrics.json")
     dataset = load_dataset(data)
     architecture = _architecture(dataset, data, params)
-    model = build(architecture, seed)
+    model = cast(TwoBranch, build(architecture, seed))
     start = {name: value.clone() for name, value in model.state_dict().items()}
     federation, facts = _federation(method, model, dataset, params, seed)
     validation, test = dataset.split("validation"), dataset.split("test")
 
-    def score(weights: dict, split: tuple) -> dict[str, float]:
+    def score(weights: Tensors, split: tuple[Tensor, Tensor]) -> dict[str, float]:
         model.load_state_dict(weights)
         return evaluate(model, *split)
 
@@ -75,7 +79,7 @@ def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | N
     click.echo(f"test accuracy {final['accuracy']:.4f}, test loss {final['loss']:.4f}")
 
 
-def _architecture(dataset: Dataset, data: Path, params: Params) -> dict:
+def _architecture(dataset: Dataset, data: Path, params: Params) -> dict[str, Any]:
     if params.parties > dataset.shape[2]:
         remedy = f"Give at most {dataset.shape[2]}, the width of the images in {data}."
         raise InputError("too many", file="--params", field="parties", value=params.parties, remedy=remedy)
@@ -107,12 +111,12 @@ def _federation(
     return Federation(roles, engine, rule, work, field), _facts(horizontal, vertical, roles)
 
 
-def _facts(horizontal: int, vertical: int, roles: list) -> dict[str, int]:
+def _facts(horizontal: int, vertical: int, roles: Sequence[Role]) -> dict[str, int]:
     samples = sum(len(role.samples) for role in roles)
     return {"horizontal_devices": horizontal, "vertical_groups": vertical, "training_samples": samples}
 
 
-def _print(row: dict) -> None:
+def _print(row: dict[str, Any]) -> None:
     click.echo(
         f"round {row['step']}: train loss {row['train_loss']:.4f}, "
         f"validation accuracy {row['validation_accuracy']:.4f}, {row['bytes'] / 1e6:.1f} MB"
