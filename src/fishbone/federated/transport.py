@@ -6,11 +6,8 @@ Rounds and sessions use only `Transport`; another one (sockets, Flower) needs no
 from collections import Counter
 from typing import Protocol
 
+from fishbone.errors import Unreachable
 from fishbone.federated.messages import Message, payload_bytes
-
-
-class Unreachable(Exception):
-    """Nobody answers at this address; the round goes on without the device or group."""
 
 
 class Device(Protocol):

@@ -25,6 +25,7 @@ import numpy as np
 from fishbone.bench.agent import BEGIN, END
 from fishbone.bench.devices import outcome
 from fishbone.bench.devices.outcome import Outcome, understand
+from fishbone.errors import FishboneError
 from fishbone.files import replacing, sha256
 
 VERSION = "1.30.0"
@@ -37,7 +38,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 LARGEST_RESULT = 64 * 2**20
 
 
-class NoRuntimeError(RuntimeError):
+class NoRuntimeError(FishboneError, RuntimeError):
     """onnxruntime-web cannot be had; the message says what to do."""
 
 

@@ -1,0 +1,2 @@
+from .roles import HorizontalRole as HorizontalRole
+from .roles import VerticalRole as VerticalRole
