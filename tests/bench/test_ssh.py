@@ -13,7 +13,7 @@ import pytest
 from small_onnx import save_classifier
 
 from fishbone.bench.devices import Ssh, outcome, provision, ssh
-from fishbone.bench.devices.ssh import Connection, DeviceError
+from fishbone.bench.devices.ssh import Connection, Failed
 from fishbone.bench.job import write_job
 from fishbone.bench.protocol import Protocol
 
@@ -272,7 +272,7 @@ def connection(tmp_path) -> Connection:
 def test_wheels_are_those_of_the_devices_processor(fake, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(provision.subprocess, "run", lambda command, **_: asked.append(command) or failing())
-    with pytest.raises(DeviceError, match="pip here"):
+    with pytest.raises(Failed, match="pip here"):
         provision.download(tmp_path, "aarch64", [3, 12])
     assert "manylinux_2_28_aarch64" in asked[0]
     assert asked[0][asked[0].index("--python-version") + 1] == "3.12"
@@ -284,7 +284,7 @@ def failing():
 
 
 def test_a_processor_without_wheels_is_said(tmp_path):
-    with pytest.raises(DeviceError, match="no wheels for armv7l"):
+    with pytest.raises(Failed, match="no wheels for armv7l"):
         provision.download(tmp_path, "armv7l", [3, 11])
 
 

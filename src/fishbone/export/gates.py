@@ -17,7 +17,6 @@ from onnx import ModelProto
 from torch import nn
 
 from fishbone.bench.protocol import MAX_RELATIVE, MIN_AGREEMENT
-from fishbone.errors import FishboneError
 from fishbone.export.from_torch import BATCH, parts, to_bytes
 from fishbone.export.operators import COUNTED
 from fishbone.export.stored import kernels, tensors
@@ -27,7 +26,7 @@ MAX_GROWTH = 1.05
 PATH = re.compile(r"(?:^|[\s\"'=(:,])(?:[A-Za-z]:)?(?:[/\\]+[\w.+@~-]+){2,}")
 
 
-class GateError(FishboneError):
+class GateError(Exception):
     """An exported file is not what it has to be."""
 
 

@@ -22,7 +22,7 @@ from fishbone.bench.devices.local import run_local
 from fishbone.bench.devices.outcome import Outcome
 from fishbone.bench.devices.page import run_page
 from fishbone.bench.devices.provision import install_runtime
-from fishbone.bench.devices.ssh import Connection, DeviceError, probe, run_ssh
+from fishbone.bench.devices.ssh import Connection, Failed, probe, run_ssh
 from fishbone.bench.devices.web import VERSION, NoRuntimeError, run_web, runtime
 from fishbone.bench.results import Limits
 from fishbone.errors import InputError
@@ -81,7 +81,7 @@ class Ssh(Block):
     def check(self) -> str:
         """
         Raises:
-            DeviceError: it cannot measure; the message says what to do.
+            Failed: it cannot measure; the message says what to do.
         """
         with self.connection() as connection:
             found = probe(connection)
@@ -92,7 +92,7 @@ class Ssh(Block):
         """Install onnxruntime there; returns its version.
 
         Raises:
-            DeviceError: as `fishbone.bench.devices.provision.install_runtime`.
+            Failed: as `fishbone.bench.devices.provision.install_runtime`.
         """
         with self.connection() as connection:
             return install_runtime(connection)
@@ -124,11 +124,11 @@ class Web(Block):
     def check(self) -> str:
         """
         Raises:
-            DeviceError: there is no onnxruntime-web, or no such browser.
+            Failed: there is no onnxruntime-web, or no such browser.
         """
         _web_runtime()
         if self.browser and not shutil.which(self.browser[0]):
-            raise DeviceError("unreachable", f"there is no {self.browser[0]} on this machine")
+            raise Failed("unreachable", f"there is no {self.browser[0]} on this machine")
         return f"onnxruntime-web {VERSION}, opened by {self.browser[0] if self.browser else 'a person'}"
 
 
@@ -145,7 +145,7 @@ class Page(Block):
     def check(self) -> str:
         """
         Raises:
-            DeviceError: there is no onnxruntime-web.
+            Failed: there is no onnxruntime-web.
         """
         _web_runtime()
         state = "is there" if Path(self.result).exists() else "is not there yet"
@@ -156,7 +156,7 @@ def _web_runtime() -> None:
     try:
         runtime()
     except NoRuntimeError as error:
-        raise DeviceError("no_runtime", str(error)) from None
+        raise Failed("no_runtime", str(error)) from None
 
 
 Device = Local | Constrained | Ssh | Web | Page

@@ -7,7 +7,7 @@ import click
 import yaml
 
 from fishbone.bench.devices import KINDS, Ssh, parse_device, read_devices
-from fishbone.bench.devices.ssh import DeviceError
+from fishbone.bench.devices.ssh import Failed
 from fishbone.errors import InputError
 from fishbone.files import write_text
 
@@ -44,7 +44,7 @@ def check(names: tuple[str, ...], file: Path) -> None:
     for name, device in _chosen(names, file).items():
         try:
             click.echo(f"{name}: ok, {device.check()}")
-        except DeviceError as failed:
+        except Failed as failed:
             well = False
             click.echo(f"{name}: {failed.outcome.status}: {failed}")
     if not well:
@@ -87,7 +87,7 @@ def provision(name: str, file: Path) -> None:
         )
     try:
         click.echo(f"{name}: onnxruntime {device.provision()} is installed there")
-    except DeviceError as failed:
+    except Failed as failed:
         click.echo(f"{name}: {failed.outcome.status}: {failed}", err=True)
         sys.exit(1)
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from fishbone.bench import agent
 from fishbone.bench.devices import outcome
 from fishbone.bench.devices.outcome import Outcome, understand
-from fishbone.errors import FishboneError
 
 RETRY_SECONDS = (1.0, 4.0)
 STEP_SECONDS = 300
@@ -43,7 +42,7 @@ print(json.dumps(found))
 """
 
 
-class DeviceError(FishboneError):
+class Failed(Exception):
     """The way to a measurement ended here."""
 
     def __init__(self, status: str, message: str):
@@ -86,7 +85,7 @@ class Connection:
         """A shell command there.
 
         Raises:
-            DeviceError: the device cannot be reached (after two more tries), or lets nobody in.
+            Failed: the device cannot be reached (after two more tries), or lets nobody in.
         """
         return self._tried(self.command(remote), timeout)
 
@@ -94,11 +93,11 @@ class Connection:
         """A folder, with what is in it.
 
         Raises:
-            DeviceError: as `run`, or scp refused.
+            Failed: as `run`, or scp refused.
         """
         done = self._tried(["scp", "-q", "-r", *self._options(), "--", str(local), f"{self.host}:{remote}"])
         if done.returncode:
-            raise DeviceError("copy_failed", f"scp ended with {done.returncode}: {_last_line(done.stderr)}")
+            raise Failed("copy_failed", f"scp ended with {done.returncode}: {_last_line(done.stderr)}")
 
     def clean_up(self, remote: str) -> None:
         """A shell command there, whose failure changes nothing any more."""
@@ -118,16 +117,16 @@ class Connection:
                     command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
                 )
             except FileNotFoundError:
-                raise DeviceError("unreachable", f"there is no {command[0]} on this machine") from None
+                raise Failed("unreachable", f"there is no {command[0]} on this machine") from None
             except subprocess.TimeoutExpired:
-                raise DeviceError("timeout", f"no answer within {timeout:g} s") from None
+                raise Failed("timeout", f"no answer within {timeout:g} s") from None
             if done.returncode != UNREACHABLE:
                 return done
             if any(phrase in done.stderr for phrase in ("Permission denied", "Host key verification failed")):
-                raise DeviceError("auth", _last_line(done.stderr))
+                raise Failed("auth", _last_line(done.stderr))
             if pause is not None:
                 time.sleep(pause)
-        raise DeviceError("unreachable", _last_line(done.stderr))
+        raise Failed("unreachable", _last_line(done.stderr))
 
 
 def run_ssh(job_file: Path, budget_seconds: float, **device) -> Outcome:
@@ -139,7 +138,7 @@ def run_ssh(job_file: Path, budget_seconds: float, **device) -> Outcome:
             with _remote_folder(connection) as folder:
                 _send(connection, job_file.parent, folder, found["executable"])
                 done = _measure(connection, folder, found["executable"], job_file.name, budget_seconds)
-        except DeviceError as failed:
+        except Failed as failed:
             return failed.outcome
         finally:
             connection.close()
@@ -153,32 +152,28 @@ def probe(connection: Connection, needs_runtime: bool = True) -> dict:
     """Python there: version, machine, executable, numpy and onnxruntime.
 
     Raises:
-        DeviceError: unreachable, auth, no_python, too_old, wrong_arch or no_runtime.
+        Failed: unreachable, auth, no_python, too_old, wrong_arch or no_runtime.
     """
     own = shlex.quote(f"{connection.folder}/venv/bin/python")
     chosen = f"if [ -x {own} ]; then P={own}; else P={shlex.quote(connection.python)}; fi"
     done = connection.run(f'{chosen}; "$P" -c {shlex.quote(PROBE)}')
     if done.returncode in (126, 127):
-        raise DeviceError("no_python", f"no {connection.python} there; name one in `python:`")
+        raise Failed("no_python", f"no {connection.python} there; name one in `python:`")
     if done.returncode == 128 + 4:
-        raise DeviceError("wrong_arch", "onnxruntime there was built for another processor (illegal instruction)")
+        raise Failed("wrong_arch", "onnxruntime there was built for another processor (illegal instruction)")
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        raise DeviceError(
-            "garbage_output", f"{connection.python} there: {_last_line(done.stderr or done.stdout)}"
-        ) from None
+        raise Failed("garbage_output", f"{connection.python} there: {_last_line(done.stderr or done.stdout)}") from None
     if tuple(found["python"]) < OLDEST_PYTHON:
         shown = ".".join(map(str, found["python"]))
-        raise DeviceError(
-            "too_old", f"Python {shown} there; the agent needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer"
-        )
+        raise Failed("too_old", f"Python {shown} there; the agent needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer")
     if found.get("broken"):
-        raise DeviceError("wrong_arch", found["broken"])
+        raise Failed("wrong_arch", found["broken"])
     missing = [name for name in ("numpy", "onnxruntime") if not found[name]]
     if missing and needs_runtime:
         line = f"{found['executable']} -m pip install numpy onnxruntime=={metadata.version('onnxruntime')}"
-        raise DeviceError("no_runtime", f"no {' and '.join(missing)} there: `{line}`, or `fishbone device provision`")
+        raise Failed("no_runtime", f"no {' and '.join(missing)} there: `{line}`, or `fishbone device provision`")
     return found
 
 
@@ -188,7 +183,7 @@ def _remote_folder(connection: Connection) -> Iterator[str]:
     done = connection.run(f"mkdir -p {parent} && mktemp -d {parent}/job.XXXXXX")
     folder = done.stdout.strip()
     if done.returncode or not folder.startswith(f"{connection.folder}/job."):
-        raise DeviceError("copy_failed", f"no folder in {connection.folder} there: {_last_line(done.stderr)}")
+        raise Failed("copy_failed", f"no folder in {connection.folder} there: {_last_line(done.stderr)}")
     try:
         yield folder
     finally:
@@ -207,7 +202,7 @@ def _send(connection: Connection, job_folder: Path, folder: str, python: str) ->
             done = connection.run(check)
             if done.returncode == 0:
                 return
-    raise DeviceError("hash_mismatch", f"files arrive damaged, twice: {_last_line(done.stderr)}")
+    raise Failed("hash_mismatch", f"files arrive damaged, twice: {_last_line(done.stderr)}")
 
 
 def _measure(connection: Connection, folder: str, python: str, job: str, budget_seconds: float) -> Outcome:

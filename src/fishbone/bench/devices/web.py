@@ -25,7 +25,6 @@ import numpy as np
 from fishbone.bench.agent import BEGIN, END
 from fishbone.bench.devices import outcome
 from fishbone.bench.devices.outcome import Outcome, understand
-from fishbone.errors import FishboneError
 from fishbone.files import replacing, sha256
 
 VERSION = "1.30.0"
@@ -38,7 +37,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 LARGEST_RESULT = 64 * 2**20
 
 
-class NoRuntimeError(FishboneError, RuntimeError):
+class NoRuntimeError(RuntimeError):
     """onnxruntime-web cannot be had; the message says what to do."""
 
 
