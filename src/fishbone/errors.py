@@ -14,8 +14,8 @@ FishboneError
 ├── GateError                an exported file is not what it has to be (`fishbone.export`)
 ├── UnknownCountError        a number cannot be told from an ONNX file (`fishbone.export`)
 ├── UnsupportedGraphError    the sparse runtime has not what the graph asks for (`fishbone.sparse`); also a ValueError
-├── DeviceError              a device cannot measure; has a status (`fishbone.bench`)
-└── NoRuntimeError           onnxruntime-web cannot be had (`fishbone.bench`); also a RuntimeError
+├── DeviceError              a device cannot measure; its `outcome` has a status (`fishbone.bench`)
+└── NoRuntimeError           onnxruntime-web cannot be had (`fishbone.bench`)
 
 The command line ends with exit code 2 after an `InputError`, and with 1 after any other failure. Errors without a room
 are defined here, the others in their room.

@@ -13,14 +13,14 @@ from onnx import TensorProto
 from small_onnx import save_classifier, save_images
 
 from fishbone.bench import agent
-from fishbone.bench.devices import run_local
-from fishbone.bench.job import subset, write_job
-from fishbone.bench.protocol import Protocol
+from fishbone.bench.devices.local import run_local
+from fishbone.bench.procedure import Procedure
 from fishbone.bench.summary import summarise
+from fishbone.bench.task import subset, write_task
 from fishbone.data.dataset import load_dataset
 from fishbone.files import write_json
 
-QUICK = Protocol(
+QUICK = Procedure(
     threads=1, seconds=0.08, sittings=8, block_ms=1.0, warmup_seconds=0.0, cold_runs=1, images=20, budget_seconds=60.0
 )
 ALLOWED = {"numpy", "onnxruntime"}
@@ -46,18 +46,18 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, dataset):
-    """Two good models, one that nothing can run, one cut short after the job was written."""
-    folder = tmp_path_factory.mktemp("job")
+    """Two good models, one that nothing can run, one cut short after the task was written."""
+    folder = tmp_path_factory.mktemp("task")
     models = [
         save_classifier(folder / "good.onnx"),
         save_classifier(folder / "bytes.onnx", batch=7, kind=TensorProto.UINT8),
         save_classifier(folder / "odd.onnx", operator="Unheard"),
         save_classifier(folder / "short.onnx", seed=2),
     ]
-    job = write_job(models, 0, dataset, QUICK, folder)
+    task = write_task(models, 0, dataset, QUICK, folder)
     sent = folder / "3.onnx"
     sent.write_bytes(sent.read_bytes()[:-10])
-    return run_local(job.file, 60), job
+    return run_local(task.file, 60), task
 
 
 def test_agent_imports_only_the_standard_library_numpy_and_onnxruntime():
@@ -68,11 +68,11 @@ def test_agent_imports_only_the_standard_library_numpy_and_onnxruntime():
 
 
 def test_agent_runs_alone_where_nothing_else_can_be_imported(tmp_path):
-    job = write_job([save_classifier(tmp_path / "m.onnx")], 0, None, replace(QUICK, cold_runs=0), tmp_path)
+    task = write_task([save_classifier(tmp_path / "m.onnx")], 0, None, replace(QUICK, cold_runs=0), tmp_path)
     copy = tmp_path / "elsewhere.py"
     copy.write_bytes(Path(agent.__file__).read_bytes())
     done = subprocess.run(
-        [sys.executable, "-I", "-c", ONLY_ALLOWED, copy, job.file], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-c", ONLY_ALLOWED, copy, task.file], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(agent.BEGIN)
     assert done.stdout.endswith(agent.END + "\n")
@@ -93,11 +93,10 @@ def test_broken_models_get_a_status_and_the_others_are_measured(measured):
 
 
 def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
-
-    outcome, job = measured
+    outcome, task = measured
     chosen = subset(dataset, "test", QUICK.images, QUICK.seed)
     for index, inputs in enumerate((dataset.normalise(dataset.images[chosen]), dataset.images[chosen])):
-        session = ort.InferenceSession(job.file.parent / job.models[index]["file"])
+        session = ort.InferenceSession(task.file.parent / task.models[index]["file"])
         inputs = inputs if index == 0 else inputs.transpose(0, 3, 1, 2)
         size = 7 if index else 1
         padded = np.concatenate([inputs, inputs[:size]])
@@ -107,7 +106,7 @@ def test_accuracy_is_that_of_the_classes_computed_by_hand(measured, dataset):
         assert (score.correct, score.images) == (correct, len(chosen))
 
 
-def test_images_are_prepared_by_the_statistics_of_the_job(dataset):
+def test_images_are_prepared_by_the_statistics_of_the_task(dataset):
     mean, std = dataset.mean.tolist(), dataset.std.tolist()
     pixels = dataset.images.transpose(0, 3, 1, 2)
     assert np.array_equal(agent.prepare(dataset.images, mean, std, np.float32), dataset.normalise(dataset.images))
@@ -153,22 +152,22 @@ def test_what_is_sent_names_no_place_person_or_time(measured):
 
 def test_a_changed_network_fails_parity_on_the_device(tmp_path, dataset):
     model = save_classifier(tmp_path / "m.onnx")
-    job = write_job([model], 0, dataset, replace(QUICK, cold_runs=0), tmp_path)
+    task = write_task([model], 0, dataset, replace(QUICK, cold_runs=0), tmp_path)
     with np.load(tmp_path / "vectors.npz") as vectors:
         arrays = dict(vectors)
     arrays["0.outputs"] = arrays["0.outputs"] + 0.01
     np.savez(tmp_path / "vectors.npz", **arrays)
     from fishbone.export.facts import file_facts
 
-    result = summarise("d", "local", run_local(job.file, 60), job, [file_facts(model)], None)
+    result = summarise("d", "local", run_local(task.file, 60), task, [file_facts(model)], None)
     assert result.models[0].status == "parity_fail"
     assert result.models[0].latency is not None
 
 
 def test_when_the_budget_ends_what_there_is_is_reported(tmp_path, dataset):
     models = [save_classifier(tmp_path / f"{name}.onnx", seed=ord(name)) for name in "ab"]
-    job = write_job(models, 0, dataset, replace(QUICK, budget_seconds=0.01), tmp_path)
-    outcome = run_local(job.file, 60)
+    task = write_task(models, 0, dataset, replace(QUICK, budget_seconds=0.01), tmp_path)
+    outcome = run_local(task.file, 60)
     assert outcome.status == "ok"
     assert not outcome.measurement.complete
 
@@ -195,8 +194,8 @@ def test_a_cold_start_that_is_killed_takes_only_its_model_down(tmp_path, monkeyp
     script = tmp_path / "dies.py"
     script.write_text(f"import os; os.kill(os.getpid(), {code})")
     monkeypatch.setattr(agent, "AGENT", script)
-    write_json(tmp_path / "job.json", {})
-    found = agent.child(tmp_path / "job.json", ["--cold", "0"], 10)
+    write_json(tmp_path / "task.json", {})
+    found = agent.child(tmp_path / "task.json", ["--cold", "0"], 10)
     assert found["status"] == status
     assert "run" not in found
 
@@ -205,7 +204,7 @@ def test_a_cold_start_that_hangs_is_a_timeout(tmp_path, monkeypatch):
     script = tmp_path / "hangs.py"
     script.write_text("import time; time.sleep(60)")
     monkeypatch.setattr(agent, "AGENT", script)
-    assert agent.child(tmp_path / "job.json", ["--cold", "0"], 0.3)["status"] == "timeout"
+    assert agent.child(tmp_path / "task.json", ["--cold", "0"], 0.3)["status"] == "timeout"
 
 
 def test_models_take_turns_in_another_order_each_round_and_the_same_one_each_time(monkeypatch):
@@ -215,12 +214,12 @@ def test_models_take_turns_in_another_order_each_round_and_the_same_one_each_tim
         records = [{"name": str(index), "status": "ok", "message": None, "blocks_ns": []} for index in range(3)]
         ticks = iter(range(1000))
         monkeypatch.setattr(agent.time, "monotonic", lambda: next(ticks))
-        monkeypatch.setattr(agent, "open_model", lambda model, _job: model["file"])
+        monkeypatch.setattr(agent, "open_model", lambda model, _task: model["file"])
         monkeypatch.setattr(agent, "warm_up", lambda *_: 1)
         monkeypatch.setattr(agent, "timed_block", lambda file, *_: (taken.append(file), ([1], 1))[1])
         models = [{"file": f"m{index}"} for index in range(3)]
-        job = {"models": models, "baseline": 0, "threads": 1, "seconds": 10.0, "sittings": 2, "seed": 0}
-        control, _, full = agent.warm_rounds(job, feeds, records, deadline=500)
+        task = {"models": models, "baseline": 0, "threads": 1, "seconds": 10.0, "sittings": 2, "seed": 0}
+        control, _, full = agent.warm_rounds(task, feeds, records, deadline=500)
         assert full
         assert len(control) == 2
         return [tuple(taken[start : start + 4]) for start in range(0, len(taken), 4)]

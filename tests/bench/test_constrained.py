@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from fishbone.bench import agent
-from fishbone.bench.devices import Constrained, constrained, outcome
+from fishbone.bench.devices import constrained, outcome
+from fishbone.bench.devices.kinds import Constrained
 from fishbone.bench.devices.outcome import Outcome
 from fishbone.bench.results import Limits
 from fishbone.errors import InputError
@@ -20,7 +21,7 @@ print(sorted(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_AS)[0]
 
 @pytest.fixture
 def reporter(tmp_path, monkeypatch):
-    """Instead of the agent: takes as many megabytes as the job's name says and prints its limits."""
+    """Instead of the agent: takes as many megabytes as the task's name says and prints its limits."""
     script = tmp_path / "report.py"
     script.write_text(REPORT)
     monkeypatch.setattr(agent, "AGENT", script)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fishbone.bench.devices import Constrained, Local, Ssh, read_devices
+from fishbone.bench.devices.file import read_devices
+from fishbone.bench.devices.kinds import Constrained, Local, Ssh
 from fishbone.cli import cli
 from fishbone.errors import InputError
 

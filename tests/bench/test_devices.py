@@ -3,8 +3,11 @@ import time
 
 import pytest
 
-from fishbone.bench import agent, devices
+from fishbone.bench import agent
 from fishbone.bench.devices import outcome
+from fishbone.bench.devices.file import read_devices
+from fishbone.bench.devices.kinds import Local
+from fishbone.bench.devices.local import run_local
 from fishbone.errors import InputError
 
 
@@ -31,7 +34,7 @@ def impostor(tmp_path, monkeypatch):
 )
 def test_how_an_agent_fails_is_a_status(impostor, tmp_path, code, status):
     impostor(code)
-    done = devices.run_local(tmp_path / "job.json", 10)
+    done = run_local(tmp_path / "task.json", 10)
     assert (done.status, done.measurement) == (status, None)
     assert done.message
 
@@ -51,7 +54,7 @@ def test_a_hanging_agent_is_killed_with_its_children(impostor, tmp_path, monkeyp
         f"open({str(child)!r}, 'w').write(str(p.pid)); time.sleep(60)"
     )
     began = time.monotonic()
-    assert devices.run_local(tmp_path / "job.json", 0.5).status == "timeout"
+    assert run_local(tmp_path / "task.json", 0.5).status == "timeout"
     assert time.monotonic() - began < 10
     while (state := state_of(child.read_text())) not in GONE and time.monotonic() - began < 10:
         time.sleep(0.05)  # a killed process that is not scheduled is not gone yet
@@ -76,8 +79,8 @@ def test_anything_but_one_document_is_garbage(text):
 def test_devices_are_read_by_name(tmp_path):
     file = tmp_path / "devices.yaml"
     file.write_text("bench: {kind: local}\n")
-    assert devices.read_devices(file) == {"bench": devices.Local(kind="local")}
-    assert list(devices.read_devices(None)) == ["local"]
+    assert read_devices(file) == {"bench": Local(kind="local")}
+    assert list(read_devices(None)) == ["local"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,6 @@ def test_wrong_devices_files_are_explained(tmp_path, text, match):
     file = tmp_path / "devices.yaml"
     file.write_text(text)
     with pytest.raises(InputError, match=match):
-        devices.read_devices(file)
+        read_devices(file)
     with pytest.raises(InputError, match="missing"):
-        devices.read_devices(tmp_path / "none.yaml")
+        read_devices(tmp_path / "none.yaml")

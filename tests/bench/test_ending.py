@@ -87,7 +87,7 @@ def test_a_bench_that_is_ended_leaves_no_process_and_no_file(tmp_path, environme
         for left in agents_of(tmp_path):
             os.kill(left, signal.SIGKILL)
     assert [left for left in (tmp_path / "tmp").iterdir() if left.is_dir()] == []
-    assert list((tmp_path / "home").glob("folder/job.*")) == []
+    assert list((tmp_path / "home").glob("folder/task.*")) == []
 
 
 def test_an_agent_that_is_ended_takes_its_process_with_it(tmp_path, environment):

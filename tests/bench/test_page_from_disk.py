@@ -10,20 +10,20 @@ import pytest
 from small_onnx import save_classifier, save_images
 
 from fishbone.bench.devices import page, web
-from fishbone.bench.job import write_job
-from fishbone.bench.protocol import Protocol
+from fishbone.bench.procedure import Procedure
+from fishbone.bench.task import write_task
 from fishbone.data.dataset import load_dataset
 
-QUICK = Protocol(
+QUICK = Procedure(
     threads=1, seconds=0.05, sittings=8, block_ms=1.0, warmup_seconds=0.0, cold_runs=1, images=20, budget_seconds=40.0
 )
 
 
-def job(folder, seed=0):
+def task(folder, seed=0):
     folder.mkdir()
     dataset = load_dataset(save_images(folder / "d.npz"))
-    (folder / "job").mkdir()
-    return write_job([save_classifier(folder / "m.onnx", seed=seed)], 0, dataset, QUICK, folder / "job").file
+    (folder / "task").mkdir()
+    return write_task([save_classifier(folder / "m.onnx", seed=seed)], 0, dataset, QUICK, folder / "task").file
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def no_runtime_needed(tmp_path, monkeypatch):
 
 
 def test_the_first_run_writes_the_page_and_says_what_to_do(tmp_path, no_runtime_needed):
-    done = page.run_page(job(tmp_path / "a"), tmp_path / "p.html", tmp_path / "r.json")
+    done = page.run_page(task(tmp_path / "a"), tmp_path / "p.html", tmp_path / "r.json")
     assert done.status == "not_measured"
     assert f"open {tmp_path / 'p.html'}" in done.message
     text = (tmp_path / "p.html").read_text()
@@ -42,31 +42,31 @@ def test_the_first_run_writes_the_page_and_says_what_to_do(tmp_path, no_runtime_
     assert "0.onnx" in text
 
 
-def test_the_same_job_has_the_same_page_and_other_models_another(tmp_path, no_runtime_needed):
-    first, again, other = job(tmp_path / "a"), job(tmp_path / "b"), job(tmp_path / "c", seed=1)
-    assert page.job_identity(first) == page.job_identity(again) != page.job_identity(other)
+def test_the_same_task_has_the_same_page_and_other_models_another(tmp_path, no_runtime_needed):
+    first, again, other = task(tmp_path / "a"), task(tmp_path / "b"), task(tmp_path / "c", seed=1)
+    assert page.task_identity(first) == page.task_identity(again) != page.task_identity(other)
     assert page.page_text(first, "x") == page.page_text(again, "x")
 
 
 def test_a_result_of_other_models_is_not_taken(tmp_path, no_runtime_needed):
     result = tmp_path / "r.json"
-    result.write_text(json.dumps({"job_sha256": page.job_identity(job(tmp_path / "a")), "measurement": {}}))
-    done = page.run_page(job(tmp_path / "b", seed=1), tmp_path / "p.html", result)
+    result.write_text(json.dumps({"task_sha256": page.task_identity(task(tmp_path / "a")), "measurement": {}}))
+    done = page.run_page(task(tmp_path / "b", seed=1), tmp_path / "p.html", result)
     assert done.status == "hash_mismatch"
     assert (tmp_path / "p.html").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"job_sha256": "', "no JSON"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"task_sha256": "', "no JSON"])
 def test_a_file_that_no_page_saved_is_garbage_and_stays(tmp_path, no_runtime_needed, text):
     (tmp_path / "r.json").write_text(text)
-    done = page.run_page(job(tmp_path / "a"), tmp_path / "p.html", tmp_path / "r.json")
+    done = page.run_page(task(tmp_path / "a"), tmp_path / "p.html", tmp_path / "r.json")
     assert done.status == "garbage_output"
     assert (tmp_path / "r.json").read_text() == text
 
 
 def test_a_right_result_that_is_no_measurement_is_garbage(tmp_path, no_runtime_needed):
-    mine = job(tmp_path / "a")
-    (tmp_path / "r.json").write_text(json.dumps({"job_sha256": page.job_identity(mine), "measurement": {}}))
+    mine = task(tmp_path / "a")
+    (tmp_path / "r.json").write_text(json.dumps({"task_sha256": page.task_identity(mine), "measurement": {}}))
     assert page.run_page(mine, tmp_path / "p.html", tmp_path / "r.json").status == "garbage_output"
 
 
@@ -98,7 +98,7 @@ def test_headless_chromium_measures_from_disk(tmp_path):
     pytest.importorskip("aiohttp")
     if shutil.which("chromium") is None:
         pytest.skip("no chromium")
-    mine, file, result, profile = job(tmp_path / "a"), tmp_path / "p.html", tmp_path / "r.json", tmp_path / "profile"
+    mine, file, result, profile = task(tmp_path / "a"), tmp_path / "p.html", tmp_path / "r.json", tmp_path / "profile"
     if page.run_page(mine, file, result).status == "no_runtime":
         pytest.skip("no onnxruntime-web")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]

@@ -12,17 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 from small_onnx import CLASSES, NAMED, SIDE, STATED, classifier, save_classifier, save_images
 
 from fishbone.bench.agent import BEGIN, END
-from fishbone.bench.devices import run_local, web
+from fishbone.bench.devices import web
+from fishbone.bench.devices.local import run_local
 from fishbone.bench.devices.outcome import understand
-from fishbone.bench.job import write_job
-from fishbone.bench.protocol import Protocol
+from fishbone.bench.procedure import Procedure
 from fishbone.bench.reading import read
 from fishbone.bench.results import Score
 from fishbone.bench.summary import summarise
+from fishbone.bench.task import write_task
 from fishbone.data.dataset import load_dataset
 from fishbone.export.facts import file_facts
 
-QUICK = Protocol(
+QUICK = Procedure(
     threads=1, seconds=0.05, sittings=1, block_ms=1.0, warmup_seconds=0.0, cold_runs=0, images=20, budget_seconds=60.0
 )
 N = 6
@@ -194,8 +195,8 @@ def test_a_file_of_0_to_255_is_right_where_it_says_so_and_never_wrong_and_ok(tmp
     models = [coded_classifier(tmp_path / f"{name}.onnx", metadata) for name, metadata in
               {"said": PIXELS, "unsaid": {}}.items()]  # fmt: skip
     models.append(save_classifier(tmp_path / "stated.onnx", metadata=STATED))
-    job = write_job(models, 0, dataset, QUICK, tmp_path)
-    result = summarise("d", "local", run_local(job.file, 60), job, [file_facts(model) for model in models], "0")
+    task = write_task(models, 0, dataset, QUICK, tmp_path)
+    result = summarise("d", "local", run_local(task.file, 60), task, [file_facts(model) for model in models], "0")
     said, unsaid, stated = result.models
     assert (said.status, said.accuracy.fraction) == ("ok", 1)
     assert (unsaid.status, stated.status) == ("assumed", "ok")
@@ -210,8 +211,8 @@ def test_a_background_class_is_timed_without_an_accuracy(tmp_path, dataset):
             tensor.CopyFrom(numpy_helper.from_array(np.concatenate([array, array[:1]]), tensor.name))
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = CLASSES + 1
     onnx.save(model, file := tmp_path / "m.onnx")
-    job = write_job([file], 0, dataset, QUICK, tmp_path)
-    (found,) = summarise("d", "local", run_local(job.file, 60), job, [file_facts(file)], "0").models
+    task = write_task([file], 0, dataset, QUICK, tmp_path)
+    (found,) = summarise("d", "local", run_local(task.file, 60), task, [file_facts(file)], "0").models
     assert (found.status, found.accuracy) == ("no_accuracy", None)
     assert found.latency is not None
     assert "logits [31, 4]" in found.message
@@ -237,7 +238,7 @@ export const InferenceSession = {create: async () => ({
 """
 
 
-def in_a_browser(job, folder):
+def in_a_browser(task, folder):
     """What page.js measures in node, on a runtime that computes what `coded_classifier` does."""
     if shutil.which("node") is None:
         pytest.skip("no node")
@@ -245,7 +246,7 @@ def in_a_browser(job, folder):
     names = {served: name for served, (name, _) in web.RUNTIME.items()}
     (folder / names["ort.mjs"]).write_text(FAKE_RUNTIME)
     (folder / names["ort.wasm"]).write_text("")
-    for name, file in web.served_files(job.file, folder / "page", folder).items():
+    for name, file in web.served_files(task.file, folder / "page", folder).items():
         if file.parent != folder / "page":
             shutil.copyfile(file, folder / "page" / name)
     (folder / "page" / "package.json").write_text('{"type": "module"}')
@@ -261,10 +262,10 @@ def test_rows_that_are_not_finite_and_labels_that_are_no_class_are_wrong_and_nev
     """Only test images of class 0 have them: the host's 32 inputs do not."""
     dataset = coded_images(tmp_path / "d.npz", brighter=1)
     model = coded_classifier(tmp_path / "m.onnx", PIXELS, outputs=(output,))
-    job = write_job([model], 0, dataset, QUICK, tmp_path)
-    done = run_local(job.file, 60) if device == "local" else in_a_browser(job, tmp_path)
-    (found,) = summarise("d", "local", done, job, [file_facts(model)], "0").models
-    chosen = np.load(job.file.parent / "images.npz")["labels"]
+    task = write_task([model], 0, dataset, QUICK, tmp_path)
+    done = run_local(task.file, 60) if device == "local" else in_a_browser(task, tmp_path)
+    (found,) = summarise("d", "local", done, task, [file_facts(model)], "0").models
+    chosen = np.load(task.file.parent / "images.npz")["labels"]
     missing = int((chosen == 0).sum())
     assert missing
     assert (found.accuracy.correct, found.accuracy.unanswered) == (len(chosen) - missing, missing)
@@ -274,11 +275,11 @@ def test_rows_that_are_not_finite_and_labels_that_are_no_class_are_wrong_and_nev
 
 def test_browsers_refuse_references_that_are_not_finite_as_well(tmp_path):
     dataset = coded_images(tmp_path / "d.npz")
-    job = write_job([coded_classifier(tmp_path / "m.onnx", PIXELS)], 0, dataset, QUICK, tmp_path)
+    task = write_task([coded_classifier(tmp_path / "m.onnx", PIXELS)], 0, dataset, QUICK, tmp_path)
     vectors = dict(np.load(tmp_path / "vectors.npz"))
     vectors["0.outputs"][3] = np.nan
     np.savez(tmp_path / "vectors.npz", **vectors)
-    for done in (in_a_browser(job, tmp_path), run_local(job.file, 60)):
+    for done in (in_a_browser(task, tmp_path), run_local(task.file, 60)):
         (found,) = done.measurement.models
         assert (found.status, found.parity) == ("unsupported", None)
         assert "not finite" in found.message
@@ -289,8 +290,8 @@ def test_browsers_prepare_images_as_the_file_says_and_read_the_output_that_answe
     dataset = coded_images(tmp_path / "d.npz")
     models = [coded_classifier(tmp_path / f"{name}.onnx", metadata, batch) for name, metadata in
               {"said": PIXELS, "unsaid": {}}.items()]  # fmt: skip
-    job = write_job(models, 0, dataset, QUICK, tmp_path)
-    said, unsaid = in_a_browser(job, tmp_path).measurement.models
+    task = write_task(models, 0, dataset, QUICK, tmp_path)
+    said, unsaid = in_a_browser(task, tmp_path).measurement.models
     assert (said.status, said.accuracy) == ("ok", Score(correct=QUICK.images, images=QUICK.images))
     assert said.parity.max_abs < 1e-3
     assert unsaid.accuracy.correct < 0.6 * QUICK.images

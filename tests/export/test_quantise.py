@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from fishbone.stages.export_variants import named
 from onnx import numpy_helper
 from scipy.stats import binom
 from small_onnx import SIDE, classifier
@@ -14,7 +15,6 @@ from fishbone.export.quantise import int8_cost
 from fishbone.export.stored import kernels
 from fishbone.report.palette import label, method_of
 from fishbone.stages import export
-from fishbone.stages.export_variants import named
 
 IMAGES = np.random.default_rng(0).standard_normal((64, 1, SIDE, SIDE)).astype(np.float32)
 

@@ -66,6 +66,8 @@ def test_arrows_between_rooms_point_one_way():
             assert not targets & {"stages", "provenance", "cli.py"}, path
         if room in lower:
             assert not targets & upper, path
+        above = {"export": {"sparse", "bench", "report"}, "sparse": {"bench", "report"}, "bench": {"report"}}
+        assert not targets & above.get(room, set()), path
 
 
 def test_what_a_stage_only_names_is_no_source_of_it():
@@ -76,6 +78,7 @@ def test_what_a_stage_only_names_is_no_source_of_it():
     for name in ("operation", "trajectory", "judge"):
         assert f"pruning/{name}.py" in closures["prune"]
     assert "unrecorded" not in closures["report"]
+    assert "/report/" not in " ".join(path for path in sources("bench") if "/stages/" not in path)
     assert {path.name for path in (module.PACKAGE / "report" / "unrecorded").iterdir()} == {"bench.html", "run.html"}
 
 

@@ -118,7 +118,7 @@ def bench(root, models, device="local", dataset="digits", status="ok", noise_flo
         path,
         {"device": device, "kind": "local", "status": status, "baseline": "dense", "noise_floor": noise_floor,
          "message": None if status == "ok" else "no answer within 600 s", "noisy": True,
-         "disturbances": ["tasks waited for a CPU 12% of the time"], "protocol": {"threads": 1},
+         "disturbances": ["tasks waited for a CPU 12% of the time"], "procedure": {"threads": 1},
          "environment": {"onnxruntime": "1.31.1", "cpu": "AMD EPYC", "machine": "x86_64"}, "models": models},
     )  # fmt: skip
     return path

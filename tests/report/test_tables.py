@@ -118,7 +118,7 @@ def test_an_accuracy_that_rests_on_an_assumption_says_so_in_its_cell_and_in_csv_
 def test_these_tests_write_benchmarks_as_the_schema_has_them(tmp_path):
     one = small_study.model("dense", 300, 100, (1.0, 0.9, 1.1))
     places = {
-        results.Result: read_json(small_study.bench(tmp_path / "s", [])),
+        results.DeviceResult: read_json(small_study.bench(tmp_path / "s", [])),
         results.ModelResult: one,
         results.ColdStart: one["cold"][0],
         results.Accuracy: one["accuracy"],

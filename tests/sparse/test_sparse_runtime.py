@@ -11,16 +11,16 @@ from small_onnx import SIDE, save_images
 from sparse_graphs import Graph, outputs_agree
 
 from fishbone.bench.agent import SparseSession, build_sparse, environment
-from fishbone.bench.devices import run_local
-from fishbone.bench.job import write_job
-from fishbone.bench.protocol import Protocol
-from fishbone.bench.results import FileFacts
+from fishbone.bench.devices.local import run_local
+from fishbone.bench.procedure import Procedure
 from fishbone.bench.summary import summarise
+from fishbone.bench.task import write_task
 from fishbone.data.dataset import load_dataset
+from fishbone.export.schema import FileFacts
 from fishbone.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
 
 pytestmark = pytest.mark.xdist_group("sparse")  # each width is compiled once
-QUICK = Protocol(
+QUICK = Procedure(
     threads=1, seconds=0.08, sittings=8, block_ms=1.0, warmup_seconds=0.0, cold_runs=1, images=20, budget_seconds=60.0
 )
 FACTS = FileFacts(
@@ -229,15 +229,15 @@ def small_resnet(folder) -> Path:
     return graph.save(folder / "net.onnx", out)
 
 
-def measure(job):
-    done = run_local(job.file, 60)
+def measure(task):
+    done = run_local(task.file, 60)
     assert done.status == "ok", done.message
-    return {model.name: model for model in summarise("d", "local", done, job, [FACTS] * 9, None).models}
+    return {model.name: model for model in summarise("d", "local", done, task, [FACTS] * 9, None).models}
 
 
 def test_a_device_measures_a_model_in_both_runtimes(tmp_path):
     dataset = load_dataset(save_images(tmp_path / "d.npz", classes=7))
-    found = measure(write_job([small_resnet(tmp_path)], 0, dataset, QUICK, tmp_path, sparse=[0]))
+    found = measure(write_task([small_resnet(tmp_path)], 0, dataset, QUICK, tmp_path, sparse=[0]))
     dense, sparse = found["net"], found["net:sparse"]
     assert (dense.status, sparse.status) == ("assumed", "assumed"), "the file does not say what its input is"
     assert sparse.parity.relative < 1e-5
@@ -251,16 +251,16 @@ def test_predicted_time_is_macs_at_the_rate_of_the_others(tmp_path):
     first = small_resnet(tmp_path)
     second = tmp_path / "second.onnx"
     second.write_bytes(first.read_bytes())
-    found = measure(write_job([first, second], 0, None, QUICK, tmp_path, sparse=[0, 1]))
+    found = measure(write_task([first, second], 0, None, QUICK, tmp_path, sparse=[0, 1]))
     same_macs = found["net:sparse"].latency.p50_ns
     assert found["second:sparse"].predicted_ns == pytest.approx(same_macs)  # times MACs over the same MACs: rounding
 
 
 def test_without_a_compiler_sparse_models_are_skipped_and_the_others_measured(tmp_path, monkeypatch):
-    job = write_job([small_resnet(tmp_path)], 0, None, QUICK, tmp_path, sparse=[0])
+    task = write_task([small_resnet(tmp_path)], 0, None, QUICK, tmp_path, sparse=[0])
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    found = measure(job)
+    found = measure(task)
     assert found["net"].status == "ok"
     assert found["net:sparse"].status == "skipped"
     assert "no C compiler" in found["net:sparse"].message
@@ -269,6 +269,6 @@ def test_without_a_compiler_sparse_models_are_skipped_and_the_others_measured(tm
 def test_a_graph_that_the_sparse_runtime_has_not_is_unsupported_by_node(tmp_path):
     graph = Graph((4, 8, 8))
     file = graph.save(tmp_path / "net.onnx", graph.node("MaxPool", "x", kernel_shape=[2, 2]))
-    found = measure(write_job([file], 0, None, QUICK, tmp_path, sparse=[0]))
+    found = measure(write_task([file], 0, None, QUICK, tmp_path, sparse=[0]))
     assert found["net:sparse"].status == "unsupported"
     assert "MaxPool n0" in found["net:sparse"].message

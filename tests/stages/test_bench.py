@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from rich.console import Console
 from small_onnx import STATED, save_classifier, save_images
 
-from fishbone.bench import devices
-from fishbone.bench.devices import Outcome
-from fishbone.bench.protocol import Protocol
-from fishbone.bench.results import Operator, Result
+from fishbone.bench.devices import kinds
+from fishbone.bench.devices.outcome import Outcome
+from fishbone.bench.procedure import Procedure
+from fishbone.bench.results import DeviceResult, Operator
 from fishbone.bench.table import int8_share, table, together
 from fishbone.cli import cli
 from fishbone.errors import InputError
-from fishbone.stages.bench import Params
+from fishbone.stages.bench.params import Params
 
 QUICK = {
     "threads": 1, "seconds": 0.1, "sittings": 8, "block_ms": 1.0, "warmup_seconds": 0.0,
@@ -59,16 +59,16 @@ def written(folder):
 
 
 def test_result_is_of_the_schema_and_complete(written):
-    result = Result.model_validate_json(written[0])
+    result = DeviceResult.model_validate_json(written[0])
     assert (result.device, result.kind, result.status, result.complete) == ("here", "local", "ok", True)
     assert [(model.name, model.status) for model in result.models] == [("a", "ok"), ("b", "ok"), ("odd", "unsupported")]
-    assert result.protocol == QUICK
+    assert result.procedure == QUICK
     assert result.control is not None
     assert result.noise_floor == max(abs(result.control.low - 1), abs(result.control.high - 1))
 
 
 def test_the_baseline_without_rest_is_told(written):
-    result = Result.model_validate_json(written[0])
+    result = DeviceResult.model_validate_json(written[0])
     assert len(result.sustained) == 2
     assert all(window.runs > 10 for window in result.sustained)
     first, last = (window.median_ns for window in result.sustained)
@@ -83,7 +83,7 @@ def test_int8_share_counts_what_computes_in_8_bits():
 
 
 def test_speedups_refer_to_the_chosen_baseline(written):
-    result = Result.model_validate_json(written[0])
+    result = DeviceResult.model_validate_json(written[0])
     assert result.baseline == "b"
     assert result.models[1].speedup is None
     found = result.models[0].speedup
@@ -91,7 +91,7 @@ def test_speedups_refer_to_the_chosen_baseline(written):
 
 
 def test_every_measured_model_has_all_its_numbers(written):
-    for model in Result.model_validate_json(written[0]).models[:2]:
+    for model in DeviceResult.model_validate_json(written[0]).models[:2]:
         assert model.accuracy.images == 20
         assert model.accuracy.low <= model.accuracy.fraction <= model.accuracy.high
         assert model.latency.min_ns <= model.latency.p50_ns <= model.latency.p90_ns <= model.latency.p90_bound_ns
@@ -108,7 +108,7 @@ def test_result_holds_no_path_and_no_host_name(written):
 
 
 def test_metrics_are_flat_numbers_of_what_was_measured(written, folder):
-    result, flat = Result.model_validate_json(written[0]), json.loads((folder / "metrics.json").read_text())
+    result, flat = DeviceResult.model_validate_json(written[0]), json.loads((folder / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in flat.values())
     assert flat["a/p50_ms"] == result.models[0].latency.p50_ns / 1e6
     assert (flat["a/speedup"], flat["b/speedup"]) == (result.models[0].speedup.median, 1)
@@ -125,15 +125,15 @@ def test_table_has_a_row_for_each_model_and_says_what_is_noise(written):
     assert "odd: " in text
 
 
-def test_a_person_gets_the_documented_protocol_and_changes_one_value(folder, monkeypatch):
+def test_a_person_gets_the_documented_procedure_and_changes_one_value(folder, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        devices, "run_local", lambda job, _: seen.append(json.loads(job.read_text())) or Outcome("timeout")
+        kinds, "run_local", lambda job, _: seen.append(json.loads(job.read_text())) or Outcome("timeout")
     )
     bench(folder / "a.onnx", "--threads", 2)
     bench(folder / "a.onnx", "--params", json.dumps(QUICK), "--seed", 9)
     assert {key: seen[0][key] for key in QUICK if key not in ("threads", "images")} == {
-        key: getattr(Protocol(), key) for key in QUICK if key not in ("threads", "images")
+        key: getattr(Procedure(), key) for key in QUICK if key not in ("threads", "images")
     }
     assert seen[0]["threads"] == 2
     assert seen[0]["images"] is None
@@ -141,17 +141,17 @@ def test_a_person_gets_the_documented_protocol_and_changes_one_value(folder, mon
 
 
 def test_a_device_that_fails_is_a_result_too(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(devices, "run_local", lambda *_: Outcome("oom", "killed"))
+    monkeypatch.setattr(kinds, "run_local", lambda *_: Outcome("oom", "killed"))
     done = bench(folder / "a.onnx", folder / "b.onnx", "--out", tmp_path / "r.json")
     assert done.exit_code == 0
-    result = Result.model_validate_json((tmp_path / "r.json").read_text())
+    result = DeviceResult.model_validate_json((tmp_path / "r.json").read_text())
     assert (result.status, [model.status for model in result.models]) == ("oom", ["oom", "oom"])
     assert result.models[0].facts.bytes == (folder / "a.onnx").stat().st_size
     assert "oom: killed" in done.output
 
 
 def test_json_is_one_line_for_each_device(folder, monkeypatch):
-    monkeypatch.setattr(devices, "run_local", lambda *_: Outcome("timeout"))
+    monkeypatch.setattr(kinds, "run_local", lambda *_: Outcome("timeout"))
     done = bench(folder / "a.onnx", "--devices", folder / "devices.yaml", "--json")
     assert [json.loads(line)["device"] for line in done.stdout.splitlines()] == ["here", "there"]
 
@@ -172,8 +172,8 @@ def test_incomplete_and_wrong_parameters_are_refused(folder):
             raise error
 
 
-def test_documented_protocol_is_a_valid_block():
-    assert Params.parse(vars(Protocol()), file="protocol").model_dump() == vars(Protocol())
+def test_documented_procedure_is_a_valid_block():
+    assert Params.parse(vars(Procedure()), file="procedure").model_dump() == vars(Procedure())
 
 
 def test_several_devices_come_into_one_table_and_one_page(folder, tmp_path):
@@ -204,7 +204,7 @@ def test_a_page_of_noise_has_a_table_and_no_figure(folder, tmp_path):
 
 def test_names_with_brackets_and_colons_are_shown_as_they_are(written):
     names = ("net[int8]", "a[/b]", "[red]x", "a:bug:b", "end\\")
-    result = Result.model_validate_json(written[0])
+    result = DeviceResult.model_validate_json(written[0])
     models = [result.models[0].model_copy(update={"name": name}) for name in names]
     result = result.model_copy(update={"device": "pi[/]:bug:", "models": models})
     console = Console(width=200, file=io.StringIO())

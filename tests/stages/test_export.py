@@ -18,7 +18,7 @@ from fishbone.export.from_torch import to_onnx
 from fishbone.files import sha256
 from fishbone.nn.models import build, save_model, sidecar
 from fishbone.pruning.networks import Network, save_networks
-from fishbone.stages.export import Params
+from fishbone.stages.export.params import Params
 
 PARAMS = {
     "opset": 18, "parity_images": 20, "calibration_images": 30, "licence": "Apache-2.0", "threads": 1,

@@ -8,7 +8,7 @@ from report import small_study
 from fishbone.cli import cli
 from fishbone.errors import InputError
 from fishbone.provenance.study import PROJECT
-from fishbone.stages.report import Params, Plan
+from fishbone.stages.report.params import Params, Plan
 
 PARAMS = {"title": "Test", "comparable_accuracy": 0.01, "comparable_fcd": 0.1}
 KEYS = {

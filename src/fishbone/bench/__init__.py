@@ -1,4 +1,4 @@
-"""Measurement of ONNX files on devices: the agent that travels, its jobs, results and statistics."""
+"""Measurement of ONNX files on devices: the agent that travels, its tasks, results and statistics."""
 
 import lazy_loader
 

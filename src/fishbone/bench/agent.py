@@ -1,17 +1,17 @@
 """Measures ONNX classifiers on the machine it runs on: the one file that travels to a device.
 
-    python -P agent.py JOB.json
+    python -P agent.py TASK.json
 
-Needs Python ≥ 3.11, numpy and onnxruntime, nothing else; a C compiler and runtime.c where the job asks for the sparse
-runtime. Reads a job (fishbone.bench.job writes it), prints progress on
+Needs Python ≥ 3.11, numpy and onnxruntime, nothing else; a C compiler and runtime.c where the task asks for the sparse
+runtime. Reads a task (fishbone.bench.task writes it), prints progress on
 stderr and one JSON document between two sentinel lines on stdout. It measures and judges nothing: percentiles,
 intervals and verdicts come from fishbone.bench.timing, for all kinds of devices alike.
 
 Order: file hashes → cold runs (a fresh process each) → in one more process parity with the host's outputs → accuracy →
-interleaved warm rounds of all models, the baseline loaded twice → the baseline alone without rest, if the job asks for
+interleaved warm rounds of all models, the baseline loaded twice → the baseline alone without rest, if the task asks for
 it → operators after optimisation. A model that fails
 keeps its status and the others go on; when the wall budget ends, what there is is printed with ``complete: false``.
-What is killed is a child: this process lives to tell. Names in the job are relative to its folder.
+What is killed is a child: this process lives to tell. Names in the task are relative to its folder.
 """
 
 import ctypes
@@ -59,47 +59,47 @@ WINDOW_SECONDS = 10  # of the run without rest
 
 
 def main(arguments: list[str]) -> None:
-    job_file = Path(arguments[0]).resolve()
-    os.chdir(job_file.parent)
-    job = json.loads(job_file.read_text(encoding="utf-8"))
-    pin(job["threads"])
+    task_file = Path(arguments[0]).resolve()
+    os.chdir(task_file.parent)
+    task = json.loads(task_file.read_text(encoding="utf-8"))
+    pin(task["threads"])
     match arguments[1:]:
         case ["--cold", index]:
-            document = cold_start(job, int(index))
+            document = cold_start(task, int(index))
         case ["--check"]:
-            return check_all(job)
+            return check_all(task)
         case ["--warm"]:
-            document = warm(job, json.load(sys.stdin))
+            document = warm(task, json.load(sys.stdin))
         case _:
             signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # ends its children too
             say(f"process {os.getpid()}")
-            document = measure(job, job_file)
+            document = measure(task, task_file)
     print(f"{BEGIN}\n{json.dumps(document)}\n{END}", flush=True)
 
 
-def check_all(job: dict) -> None:
+def check_all(task: dict) -> None:
     """Ends with 1 if a file is not the one that was sent."""
-    for model in job["models"]:
+    for model in task["models"]:
         check_hash(model, record := {"status": "ok"})
         if record["status"] == "hash_mismatch":
             sys.exit(f"{model['name']}: {record['message']}")
 
 
-def measure(job: dict, job_file: Path) -> dict:
+def measure(task: dict, task_file: Path) -> dict:
     """The whole measurement; keys as in fishbone.bench.results.Measurement."""
-    deadline = time.monotonic() + job["budget_seconds"]
+    deadline = time.monotonic() + task["budget_seconds"]
     records = [
         {"name": model["name"], "status": "ok", "message": None}
         | {"cold": [], "parity": None, "accuracy": None, "blocks_ns": [], "operators": None}
-        for model in job["models"]
+        for model in task["models"]
     ]
-    for model, record in zip(job["models"], records, strict=True):
+    for model, record in zip(task["models"], records, strict=True):
         check_hash(model, record)
-    build_for(job, records)
-    cold_starts(job, job_file, records, deadline)
-    warm = warm_child(job_file, records, deadline)
+    build_for(task, records)
+    cold_starts(task, task_file, records, deadline)
+    warm = warm_child(task_file, records, deadline)
     records = warm["records"]
-    cold = all(len(record["cold"]) == job["cold_runs"] for record in records if record["status"] == "ok")
+    cold = all(len(record["cold"]) == task["cold_runs"] for record in records if record["status"] == "ok")
     return {
         "schema_version": SCHEMA,
         "agent_sha256": hashlib.sha256(AGENT.read_bytes()).hexdigest(),
@@ -113,10 +113,10 @@ def measure(job: dict, job_file: Path) -> dict:
     }
 
 
-def warm_child(job_file: Path, records: list[dict], deadline: float) -> dict:
+def warm_child(task_file: Path, records: list[dict], deadline: float) -> dict:
     """`warm` in a process of its own; if that dies, the models that it held say how."""
     left = max(0.0, deadline - time.monotonic())
-    found = child(job_file, ["--warm"], left + GRACE_SECONDS, {"records": records, "seconds": left})
+    found = child(task_file, ["--warm"], left + GRACE_SECONDS, {"records": records, "seconds": left})
     if "records" in found:
         return found
     if found["status"] == "oom":
@@ -127,24 +127,24 @@ def warm_child(job_file: Path, records: list[dict], deadline: float) -> dict:
     return {"records": records, "control": [], "contention": None, "sustained": [], "finished": False}
 
 
-def warm(job: dict, state: dict) -> dict:
+def warm(task: dict, state: dict) -> dict:
     """Inside that process."""
     records, deadline = state["records"], time.monotonic() + state["seconds"]
-    feeds, finished = check_models(job, records, deadline)
-    control, contention, full = warm_rounds(job, feeds, records, deadline)
-    windows, whole = sustained(job, feeds, records[job["baseline"]], deadline)
+    feeds, finished = check_models(task, records, deadline)
+    control, contention, full = warm_rounds(task, feeds, records, deadline)
+    windows, whole = sustained(task, feeds, records[task["baseline"]], deadline)
     full &= whole
     for index, feed in feeds.items():
         if records[index]["status"] == "ok" and (full := full and time.monotonic() < deadline):
             with failures(records[index]):
-                records[index]["operators"] = operators(job["models"][index], feed, job)
+                records[index]["operators"] = operators(task["models"][index], feed, task)
     found = {"control": control, "contention": contention, "sustained": windows}
     return {"records": records, "finished": finished and full} | found
 
 
-def child(job_file: Path, arguments: list[str], timeout: float, state: dict | None = None) -> dict:
+def child(task_file: Path, arguments: list[str], timeout: float, state: dict | None = None) -> dict:
     """What this file prints when it is run with ``arguments``, or the status and message of its end."""
-    command = [sys.executable, "-P", str(AGENT), str(job_file), *arguments]
+    command = [sys.executable, "-P", str(AGENT), str(task_file), *arguments]
     given = None if state is None else json.dumps(state)
     try:
         done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False)
@@ -173,11 +173,11 @@ def open_session(file: str, threads: int, profile: str | None = None) -> ort.Inf
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def open_model(model: dict, job: dict):
-    """A session of the runtime that the job names for this model."""
+def open_model(model: dict, task: dict):
+    """A session of the runtime that the task names for this model."""
     if model["runtime"] == "onnxruntime":
-        return open_session(model["file"], job["threads"])
-    return SparseSession(job["sparse_library"], model["file"], model["batch"], job["threads"])
+        return open_session(model["file"], task["threads"])
+    return SparseSession(task["sparse_library"], model["file"], model["batch"], task["threads"])
 
 
 class SparseSession:
@@ -237,15 +237,15 @@ def build_sparse(source: str, library: str) -> None:
     raise RuntimeError(f"the C compiler failed: {done.stderr.strip()[-300:]}")
 
 
-def build_for(job: dict, records: list[dict]) -> None:
+def build_for(task: dict, records: list[dict]) -> None:
     """Build the sparse runtime if a model asks for it; without it those models are skipped."""
     asking = [
-        r for m, r in zip(job["models"], records, strict=True) if m["runtime"] == "sparse" and r["status"] == "ok"
+        r for m, r in zip(task["models"], records, strict=True) if m["runtime"] == "sparse" and r["status"] == "ok"
     ]
     if asking:
         say("compiling the sparse runtime")
         with failures(asking[0], "skipped"):
-            build_sparse(job["sparse_source"], job["sparse_library"])
+            build_sparse(task["sparse_source"], task["sparse_library"])
         for record in asking:
             record.update(status=asking[0]["status"], message=asking[0]["message"])
 
@@ -257,7 +257,7 @@ def failures(record: dict, status: str = "unsupported"):
         yield
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        starved = isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text
+        starved = isinstance(error, MemoryError) or "bad_alloc" in text or "DeviceError to allocate" in text
         record["status"] = "oom" if starved else status
         record["message"] = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][\w.+@~-]+)+[/\\]", "", text)[:500]
 
@@ -292,18 +292,18 @@ def run_all(session: ort.InferenceSession, inputs: np.ndarray, output: str, prep
 # ---- correctness
 
 
-def check_models(job: dict, records: list[dict], deadline: float) -> tuple[dict[int, dict], bool]:
+def check_models(task: dict, records: list[dict], deadline: float) -> tuple[dict[int, dict], bool]:
     """Parity and accuracy, a model at a time → ({index: feed of one run} of what works, whether time sufficed)."""
-    feeds, vectors = {}, np.load(job["vectors"])
-    data = None if job["images"] is None else dict(np.load(job["images"]))
+    feeds, vectors = {}, np.load(task["vectors"])
+    data = None if task["images"] is None else dict(np.load(task["images"]))
     for index, record in enumerate(records):
         if time.monotonic() > deadline:
             return feeds, False
         if record["status"] == "ok":
             say(f"outputs of {record['name']}")
             with failures(record):
-                model = job["models"][index]
-                session = open_model(model, job)
+                model = task["models"][index]
+                session = open_model(model, task)
                 feed = one_feed(session, vectors, model)
                 known = (vectors[f"{model['vectors']}.{name}"] for name in ("inputs", "outputs"))
                 record["parity"] = parity(session, model["output"], *known)
@@ -328,7 +328,7 @@ def parity(session: ort.InferenceSession, output: str, inputs: np.ndarray, refer
 
 
 def accuracy(session: ort.InferenceSession, model: dict, data: dict) -> dict:
-    """Right answers on the job's images; a batch at a time, as 10,000 large images would not fit as floats.
+    """Right answers on the task's images; a batch at a time, as 10,000 large images would not fit as floats.
 
     A row of scores that is not finite and a label that is no class are no answer, and wrong.
     """
@@ -356,26 +356,26 @@ def prepare(images: np.ndarray, mean: list | None, std: list | None, dtype) -> n
 # ---- cold start
 
 
-def cold_starts(job: dict, job_file: Path, records: list[dict], deadline: float) -> None:
+def cold_starts(task: dict, task_file: Path, records: list[dict], deadline: float) -> None:
     """Import, load and first run in a fresh process; files are in the page cache. First, as a crash hurts no other."""
-    for repetition in range(job["cold_runs"]):
+    for repetition in range(task["cold_runs"]):
         for index, record in enumerate(records):
             remaining = deadline - time.monotonic()
             if record["status"] == "ok" and remaining > 0:
                 say(f"cold start {repetition + 1} of {record['name']}")
-                result = child(job_file, ["--cold", str(index)], remaining)
+                result = child(task_file, ["--cold", str(index)], remaining)
                 record["cold"] += [run] if (run := result.pop("run", None)) else []
                 record.update(result)
 
 
-def cold_start(job: dict, index: int) -> dict:
+def cold_start(task: dict, index: int) -> dict:
     """Inside the fresh process."""
     record, run = {"status": "ok", "message": None}, {"import_ns": IMPORT_NS, "import_rss_bytes": peak_rss()}
-    with failures(record), np.load(job["vectors"]) as vectors:
+    with failures(record), np.load(task["vectors"]) as vectors:
         began = time.perf_counter_ns()
-        session = open_model(job["models"][index], job)
+        session = open_model(task["models"][index], task)
         run["load_ns"] = time.perf_counter_ns() - began
-        feed = one_feed(session, vectors, job["models"][index])
+        feed = one_feed(session, vectors, task["models"][index])
         began = time.perf_counter_ns()
         session.run(None, feed)
         run["first_run_ns"] = time.perf_counter_ns() - began
@@ -392,7 +392,7 @@ def peak_rss() -> int | None:
 # ---- warm rounds
 
 
-def warm_rounds(job: dict, feeds: dict, records: list[dict], deadline: float) -> tuple[list, dict | None, bool]:
+def warm_rounds(task: dict, feeds: dict, records: list[dict], deadline: float) -> tuple[list, dict | None, bool]:
     """(blocks of the control, evidence of contention, whether the time asked for was spent).
 
     Where a session's memory happens to lie changes its speed by a per cent or so, for as long as it lives. So the
@@ -400,33 +400,33 @@ def warm_rounds(job: dict, feeds: dict, records: list[dict], deadline: float) ->
     """
     control = {"name": CONTROL, "status": "ok", "blocks_ns": []}
     kept = {index: records[index] for index in feeds}
-    if job["baseline"] in kept:
+    if task["baseline"] in kept:
         kept[CONTROL] = control
-    say(f"{job['sittings']} sittings of {len(kept)} sessions, {job['seconds']:g} s each in all")
-    shuffle = random.Random(job["seed"]).shuffle
+    say(f"{task['sittings']} sittings of {len(kept)} sessions, {task['seconds']:g} s each in all")
+    shuffle = random.Random(task["seed"]).shuffle
     before, began, spent, full = pressure(), time.monotonic(), Counter(), True
-    for _ in range(job["sittings"]):
+    for _ in range(task["sittings"]):
         present = [key for key in kept if kept[key]["status"] == "ok"]
         shuffle(present)
         if not present or time.monotonic() > deadline:
             full = not present
             break
-        sitting(job, present, kept, feeds, shuffle, deadline, spent)
+        sitting(task, present, kept, feeds, shuffle, deadline, spent)
     full &= time.monotonic() < deadline
-    ratio = spent["wall"] / spent["cpu"] if job["threads"] == 1 and spent["cpu"] else None
+    ratio = spent["wall"] / spent["cpu"] if task["threads"] == 1 and spent["cpu"] else None
     return control["blocks_ns"], contention(before, pressure(), time.monotonic() - began, ratio), full
 
 
-def sitting(job: dict, present: list, kept: dict, feeds: dict, shuffle, deadline: float, spent: Counter) -> None:
+def sitting(task: dict, present: list, kept: dict, feeds: dict, shuffle, deadline: float, spent: Counter) -> None:
     """Load and warm up, then rounds: every model takes its turn once, in shuffled order."""
     ready = {}
     for key in present:
-        index = job["baseline"] if key == CONTROL else key
+        index = task["baseline"] if key == CONTROL else key
         with failures(kept[key]):
-            session, feed = open_model(job["models"][index], job), feeds[index]
-            ready[key] = session, feed, warm_up(session, feed, job)
+            session, feed = open_model(task["models"][index], task), feeds[index]
+            ready[key] = session, feed, warm_up(session, feed, task)
             kept[key]["blocks_ns"].append([])
-    until = time.monotonic() + job["seconds"] * len(ready) / job["sittings"]
+    until = time.monotonic() + task["seconds"] * len(ready) / task["sittings"]
     first = True
     while ready and (first or time.monotonic() < min(until, deadline)):
         first = False
@@ -441,14 +441,14 @@ def sitting(job: dict, present: list, kept: dict, feeds: dict, shuffle, deadline
                 del ready[key]
 
 
-def warm_up(session: ort.InferenceSession, feed: dict, job: dict) -> int:
+def warm_up(session: ort.InferenceSession, feed: dict, task: dict) -> int:
     """Runs for a while; returns how many runs fill one block."""
-    took, until = [], time.monotonic() + job["warmup_seconds"] / job["sittings"]
+    took, until = [], time.monotonic() + task["warmup_seconds"] / task["sittings"]
     while len(took) < WARM_UP_RUNS or time.monotonic() < until:
         began = time.perf_counter_ns()
         session.run(None, feed)
         took.append(time.perf_counter_ns() - began)
-    return max(1, min(MAX_REPEATS, round(job["block_ms"] * 1e6 / np.median(took[len(took) // 2 :]))))
+    return max(1, min(MAX_REPEATS, round(task["block_ms"] * 1e6 / np.median(took[len(took) // 2 :]))))
 
 
 def timed_block(session: ort.InferenceSession, feed: dict, repeats: int) -> tuple[list[int], int]:
@@ -462,15 +462,15 @@ def timed_block(session: ort.InferenceSession, feed: dict, repeats: int) -> tupl
     return took, time.thread_time_ns() - cpu
 
 
-def sustained(job: dict, feeds: dict, record: dict, deadline: float) -> tuple[list[dict], bool]:
+def sustained(task: dict, feeds: dict, record: dict, deadline: float) -> tuple[list[dict], bool]:
     """(windows of the baseline's runs without rest, whether the time asked for was spent): a warm device may slow."""
-    windows, index = [], job["baseline"]
-    if not job["sustained_seconds"] or record["status"] != "ok" or index not in feeds:
+    windows, index = [], task["baseline"]
+    if not task["sustained_seconds"] or record["status"] != "ok" or index not in feeds:
         return windows, True
-    say(f"{record['name']} without rest, {job['sustained_seconds']:g} s")
-    session, count = open_model(job["models"][index], job), max(2, round(job["sustained_seconds"] / WINDOW_SECONDS))
+    say(f"{record['name']} without rest, {task['sustained_seconds']:g} s")
+    session, count = open_model(task["models"][index], task), max(2, round(task["sustained_seconds"] / WINDOW_SECONDS))
     for _ in range(count):
-        took, until = [], min(deadline, time.monotonic() + job["sustained_seconds"] / count)
+        took, until = [], min(deadline, time.monotonic() + task["sustained_seconds"] / count)
         throttled = throttle_events()
         while not took or time.monotonic() < until:
             began = time.perf_counter_ns()
@@ -488,13 +488,13 @@ def sustained(job: dict, feeds: dict, record: dict, deadline: float) -> tuple[li
 # ---- what the optimiser left
 
 
-def operators(model: dict, feed: dict, job: dict) -> list[dict]:
+def operators(model: dict, feed: dict, task: dict) -> list[dict]:
     """Operator kinds of the optimised graph with provider, number of nodes and share of the time."""
     if model["runtime"] == "sparse":
-        lanes = open_model(model, job).lanes
+        lanes = open_model(model, task).lanes
         return [{"operator": "SparseNetwork", "provider": f"{lanes} lanes", "nodes": 1, "share": 1.0}]
     with tempfile.TemporaryDirectory() as folder:
-        session = open_session(model["file"], job["threads"], profile=str(Path(folder) / "profile"))
+        session = open_session(model["file"], task["threads"], profile=str(Path(folder) / "profile"))
         for _ in range(PROFILED_RUNS):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

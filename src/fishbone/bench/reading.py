@@ -1,6 +1,6 @@
 """How a file is to be read on a data set: what its images become, which output answers, what accuracy then rests on.
 
-The host decides once, from the file's metadata and from what it computes; every kind of device does as the job says.
+The host decides once, from the file's metadata and from what it computes; every kind of device does as the task says.
 
 - *Input*: uint8 takes raw pixels. Floats are (pixel / 255 − mean) / std by channel, with ``fishbone.mean`` and
   ``fishbone.std`` of the file's metadata (JSON lists; 0 and 1/255 mean 0 to 255). A file without them is given the data
@@ -19,8 +19,7 @@ import numpy as np
 
 from fishbone.bench.results import Status
 from fishbone.data.dataset import Dataset
-
-PREFIX = "fishbone."
+from fishbone.export.metadata import PREFIX, value_of
 
 
 @dataclass(frozen=True)
@@ -103,23 +102,16 @@ def _names_classes(metadata: Mapping[str, str], dataset: Dataset) -> bool:
     """Whether the file names its classes, which must be the data set's."""
     if PREFIX + "class_names" not in metadata:
         return False
-    if _json(metadata, "class_names") != list(dataset.class_names):
+    if value_of(metadata, "class_names") != list(dataset.class_names):
         raise _NoAccuracyError(f"its classes are not those of {dataset.name}, as its metadata name them")
     return True
 
 
 def _assumed_data(metadata: Mapping[str, str], dataset: Dataset) -> list[str]:
-    data = _json(metadata, "data")
+    data = value_of(metadata, "data")
     if not isinstance(data, dict) or data.get("sha256") in (None, dataset.digest):
         return []
     return [f"its metadata name another data file than this {dataset.name}: it may have learnt these test images"]
-
-
-def _json(metadata: Mapping[str, str], key: str):
-    try:
-        return json.loads(metadata.get(PREFIX + key, "null"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _assumed_statistics(dataset: Dataset) -> str:

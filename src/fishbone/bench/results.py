@@ -1,13 +1,16 @@
 """The one schema of a benchmark, whatever the kind of device.
 
-`Measurement` is what an agent sends: raw nanoseconds and facts. `Result` is what ``fishbone bench`` writes: the
-measurement, what the statistics say about it, and how it failed if it did. `Result.model_json_schema()` is the JSON
+`Measurement` is what an agent sends: raw nanoseconds and facts. `DeviceResult` is what ``fishbone bench`` writes: the
+measurement, what the statistics say about it, and how it failed if it did. Its ``model_json_schema()`` is the JSON
 schema. Times are in nanoseconds, memory and sizes in bytes, fractions in [0, 1]; null is "not measured".
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from fishbone.export.int8 import Int8Kind
+from fishbone.export.schema import FileFacts
 
 Status = Literal[  # of a model, or of a device that could not be measured at all
     "ok", "assumed", "no_answer", "no_accuracy", "parity_fail", "hash_mismatch", "unsupported", "skipped", "oom",
@@ -61,7 +64,7 @@ class DeviceParity(Record):
 
 
 class Score(Record):
-    """Right answers on the job's test images."""
+    """Right answers on the task's test images."""
 
     correct: NonNegativeInt
     images: PositiveInt
@@ -149,26 +152,6 @@ class Measurement(Record):
     models: list[ModelMeasurement]
 
 
-class FileFacts(Record):
-    """Facts of an ONNX file, measured on the host; see fishbone.export.facts."""
-
-    sha256: str
-    weights_sha256: str
-    graph_sha256: str
-    bytes: PositiveInt
-    zstd_bytes: PositiveInt
-    opset: PositiveInt
-    parameters: NonNegativeInt | None
-    weights: NonNegativeInt | None
-    nonzero: NonNegativeInt | None
-    macs: NonNegativeInt | None
-    sparse_macs: NonNegativeInt | None
-    unknown: str | None = Field(
-        None, description="why one of the five above is null", exclude_if=lambda reason: reason is None
-    )
-    quantised: bool
-
-
 class Accuracy(Score):
     fraction: float
     low: float
@@ -187,6 +170,14 @@ class Latency(Record):
 
 
 class ModelResult(Model):
+    """One network in one runtime. ``method``, ``sparsity`` and ``int8`` are what its file says of its origin."""
+
+    method: str | None = Field(description="what made it: dense, channels or a pruning method; null: not known")
+    sparsity: float | None = Field(
+        description="what was to be removed of the weights (channels: of the channels); 0: dense; null: not known"
+    )
+    int8: Int8Kind | None = Field(description="its kind of int8; null: float32, or not known")
+    runtime: Literal["onnxruntime", "sparse"]
     facts: FileFacts
     notes: list[str] = Field([], description="what a person should know of these numbers, besides the message")
     accuracy: Accuracy | None
@@ -198,10 +189,10 @@ class ModelResult(Model):
     )
 
 
-class Result(Record):
+class DeviceResult(Record):
     """``results/<study>/bench/<device>.json``. Durations are its content: measured data, never reproduced."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     device: str
     kind: str
     status: Status
@@ -209,7 +200,7 @@ class Result(Record):
     complete: bool
     baseline: str
     data_sha256: str | None = Field(description="of the data set behind accuracy; null: random inputs")
-    protocol: dict[str, bool | int | float] = Field(description="see fishbone.bench.protocol.Protocol")
+    procedure: dict[str, bool | int | float] = Field(description="see fishbone.bench.procedure.Procedure")
     agent_sha256: str | None
     environment: Environment | None
     limits: Limits | None

@@ -6,37 +6,37 @@ from dataclasses import asdict
 import numpy as np
 
 from fishbone.bench import timing
-from fishbone.bench.agent import SCHEMA
 from fishbone.bench.devices.outcome import Outcome
-from fishbone.bench.job import Job
-from fishbone.bench.protocol import MAX_RELATIVE, MIN_AGREEMENT
 from fishbone.bench.results import (
     Accuracy,
-    FileFacts,
+    DeviceResult,
     Interval,
     Latency,
     ModelMeasurement,
     ModelResult,
-    Result,
     Score,
     Status,
 )
+from fishbone.bench.task import Task
+from fishbone.export.origin import Origin
+from fishbone.export.parity import same
 from fishbone.export.processor import SATURATES, lacks_vnni
+from fishbone.export.schema import FileFacts
 from fishbone.seeding import numpy_generator
 
 
 def summarise(
-    device: str, kind: str, outcome: Outcome, job: Job, facts: Sequence[FileFacts], data_sha256: str | None
-) -> Result:
+    device: str, kind: str, outcome: Outcome, task: Task, facts: Sequence[FileFacts], data_sha256: str | None
+) -> DeviceResult:
     """Percentiles, intervals and verdicts of fishbone.bench.timing. A device that failed gives a result as well."""
     raw = outcome.measurement
-    models = raw.models if raw else [_nothing(model["name"], outcome) for model in job.models]
+    models = raw.models if raw else [_nothing(model["name"], outcome) for model in task.models]
     rounds = [timing.block_medians(model.blocks_ns) for model in models]
     control_rounds = timing.block_medians(raw.control_blocks_ns) if raw else []
-    speedups = [None if i == job.baseline else _interval(rounds[job.baseline], r, job) for i, r in enumerate(rounds)]
-    control = _interval(rounds[job.baseline], control_rounds, job)
+    speedups = [None if i == task.baseline else _interval(rounds[task.baseline], r, task) for i, r in enumerate(rounds)]
+    control = _interval(rounds[task.baseline], control_rounds, task)
     contention = raw.contention if raw else None
-    predicted = _predictions(models, job, facts)
+    predicted = _predictions(models, task, facts)
     sustained = raw.sustained if raw else []
     lacking = raw is not None and lacks_vnni(raw.environment.machine, raw.environment.cpu_flags)
     drift = timing.drift([window.median_ns for window in sustained])
@@ -46,16 +46,16 @@ def summarise(
         drift,
         sum(window.throttle_events or 0 for window in sustained),
     )
-    return Result(
-        schema_version=SCHEMA,
+    return DeviceResult(
+        schema_version=2,
         device=device,
         kind=kind,
         status=outcome.status,
         message=outcome.message,
         complete=raw is not None and raw.complete,
-        baseline=models[job.baseline].name,
+        baseline=models[task.baseline].name,
         data_sha256=data_sha256,
-        protocol=asdict(job.protocol),
+        procedure=asdict(task.procedure),
         agent_sha256=raw and raw.agent_sha256,
         environment=raw and raw.environment,
         limits=outcome.limits,
@@ -69,22 +69,31 @@ def summarise(
         sustained=sustained,
         drift=drift,
         models=[
-            _model(model, entry, facts[entry["vectors"]], rounds[i], speedups[i], predicted[i], lacking)
-            for i, (model, entry) in enumerate(zip(models, job.models, strict=True))
+            _model(
+                model,
+                entry,
+                facts[entry["vectors"]],
+                task.origins[entry["vectors"]],
+                rounds[i],
+                speedups[i],
+                predicted[i],
+                lacking,
+            )
+            for i, (model, entry) in enumerate(zip(models, task.models, strict=True))
         ],
     )
 
 
-def _predictions(models: Sequence[ModelMeasurement], job: Job, facts: Sequence[FileFacts]) -> list[float | None]:
+def _predictions(models: Sequence[ModelMeasurement], task: Task, facts: Sequence[FileFacts]) -> list[float | None]:
     """Nanoseconds of each sparse model, as the *other* ones on this device have it (`timing.predict`)."""
-    macs = [facts[entry["vectors"]].sparse_macs if entry["runtime"] == "sparse" else None for entry in job.models]
+    macs = [facts[entry["vectors"]].sparse_macs if entry["runtime"] == "sparse" else None for entry in task.models]
     taken = [latency.p50_ns if (latency := _latency(model.blocks_ns)) else None for model in models]
     known = {i: (macs[i], taken[i]) for i in range(len(models)) if macs[i] and taken[i]}
     others = [[pair for j, pair in known.items() if j != i] for i in range(len(models))]
     return [timing.predict(others[i], macs[i]) if i in known and others[i] else None for i in range(len(models))]
 
 
-def flat(result: Result) -> dict[str, float]:
+def flat(result: DeviceResult) -> dict[str, float]:
     """``MODEL/quantity`` → number, of what was measured: milliseconds, fractions, bytes, times the baseline's speed."""
     found = {"noise_floor": result.noise_floor, "noisy": int(result.noisy)}
     for model in result.models:
@@ -108,6 +117,7 @@ def _model(
     raw: ModelMeasurement,
     entry: dict,
     facts: FileFacts,
+    made: Origin,
     rounds: list,
     speedup: Interval | None,
     predicted: float | None,
@@ -121,6 +131,8 @@ def _model(
         status=status,
         message=message,
         notes=notes,
+        **asdict(made),
+        runtime=entry["runtime"],
         facts=facts,
         accuracy=_accuracy(raw.accuracy) if raw.accuracy and entry["answer"] else None,
         latency=_latency(raw.blocks_ns),
@@ -138,8 +150,7 @@ def _verdict(raw: ModelMeasurement, entry: dict, facts: FileFacts) -> tuple[Stat
     if not raw.blocks_ns:
         return "not_measured", "the budget ended before its turn"
     # int8 differs from the host's reference, which computes in float, by design: its accuracy is what counts.
-    same = raw.parity.relative <= MAX_RELATIVE and raw.parity.agreement >= MIN_AGREEMENT
-    if not facts.quantised and not same:
+    if not facts.quantised and not same(raw.parity.relative, raw.parity.agreement):
         return "parity_fail", f"computes other outputs here: {raw.parity.relative:.1e} of the largest"
     if raw.accuracy and entry["answer"] and (missing := raw.accuracy.unanswered):
         what = "scores are not finite" if entry["answer"] == "scores" else "label is no class"
@@ -172,7 +183,7 @@ def _latency(blocks: list[list[list[int]]]) -> Latency | None:
     )
 
 
-def _interval(baseline: list, rounds: list, job: Job) -> Interval | None:
+def _interval(baseline: list, rounds: list, task: Task) -> Interval | None:
     """How many times faster than the baseline."""
-    found = timing.speedup(baseline, rounds, numpy_generator(job.protocol.seed, "bootstrap"))
+    found = timing.speedup(baseline, rounds, numpy_generator(task.procedure.seed, "bootstrap"))
     return found and Interval(median=found[0], low=found[1], high=found[2])

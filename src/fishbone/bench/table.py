@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fishbone.bench.results import ModelResult, Operator, Result
+from fishbone.bench.results import DeviceResult, ModelResult, Operator
 from fishbone.export.operators import IN_8_BITS
 
 RIGHT = (
@@ -27,7 +27,7 @@ RIGHT = (
 )
 
 
-def table(result: Result) -> Table:
+def table(result: DeviceResult) -> Table:
     """One row a model; a dash is "not measured"."""
     title = Text(f"{result.device} ({result.kind})", style="table.title")
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -40,7 +40,7 @@ def table(result: Result) -> Table:
     return shown
 
 
-def together(results: Sequence[Result]) -> Table:
+def together(results: Sequence[DeviceResult]) -> Table:
     """One row a model, one column a device: accuracy, median time, speed-up on that device."""
     shown = Table(title="all devices", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("model", overflow="fold")
@@ -54,7 +54,7 @@ def together(results: Sequence[Result]) -> Table:
     return shown
 
 
-def _brief(model: ModelResult, result: Result) -> str:
+def _brief(model: ModelResult, result: DeviceResult) -> str:
     if model.latency is None:
         return model.status
     doubt = "" if model.status == "ok" else f" ({model.status})"
@@ -63,7 +63,7 @@ def _brief(model: ModelResult, result: Result) -> str:
     return f"{accuracy}{model.latency.p50_ns / 1e6:.3f} ms{ratio}"
 
 
-def notes(result: Result) -> Iterator[str]:
+def notes(result: DeviceResult) -> Iterator[str]:
     """Plain sentences: failures, what a difference has to exceed, signs of neighbours, how it was measured."""
     if result.message:
         yield f"{result.device}: {result.status}: {result.message}."
@@ -89,7 +89,7 @@ def notes(result: Result) -> Iterator[str]:
         hottest = max((window.celsius or 0.0 for window in result.sustained), default=0.0)
         heat = f", at most {hottest:.0f} °C" if hottest else ""
         yield (
-            f"Without rest: after {result.protocol['sustained_seconds']:g} s {result.baseline} takes "
+            f"Without rest: after {result.procedure['sustained_seconds']:g} s {result.baseline} takes "
             f"{1 + result.drift:.3f} times as long as at first{heat}."
         )
     if not result.complete and result.status == "ok":
@@ -100,8 +100,8 @@ def notes(result: Result) -> Iterator[str]:
         yield _method(result)
 
 
-def _method(result: Result) -> str:
-    machine, threads = result.environment, result.protocol["threads"]
+def _method(result: DeviceResult) -> str:
+    machine, threads = result.environment, result.procedure["threads"]
     runtime = [run.import_rss_bytes for model in result.models for run in model.cold if run.import_rss_bytes]
     base = f"; peak MB includes {np.median(runtime) / 1e6:.0f} of Python and ONNX Runtime" if runtime else ""
     return (
@@ -110,7 +110,7 @@ def _method(result: Result) -> str:
     )
 
 
-def _cells(model: ModelResult, result: Result) -> Iterator[str]:
+def _cells(model: ModelResult, result: DeviceResult) -> Iterator[str]:
     score, latency, facts = model.accuracy, model.latency, model.facts
     yield f"{score.fraction:.1%} [{100 * score.low:.1f}, {100 * score.high:.1f}]" if score else "–"
     predicted = f" ({model.predicted_ns / 1e6:.3f})" if model.predicted_ns else ""
@@ -131,7 +131,7 @@ def int8_share(operators: Sequence[Operator]) -> float:
     return sum(found.share for found in operators if IN_8_BITS.search(found.operator))
 
 
-def _speedup(model: ModelResult, result: Result) -> str:
+def _speedup(model: ModelResult, result: DeviceResult) -> str:
     if model.name == result.baseline:
         return "1 (baseline)"
     if (found := model.speedup) is None:

@@ -8,3 +8,5 @@ from .from_torch import to_onnx as to_onnx
 from .from_torch import with_metadata as with_metadata
 from .gates import GateError as GateError
 from .operators import UnknownCountError as UnknownCountError
+from .saving import save_onnx as save_onnx
+from .schema import FileFacts as FileFacts

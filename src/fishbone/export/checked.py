@@ -7,14 +7,15 @@ import numpy as np
 import onnx
 from torch import Tensor, nn
 
-from fishbone.bench.results import FileFacts
 from fishbone.data.dataset import Dataset
 from fishbone.data.splits import stratified_subset
 from fishbone.errors import InputError
 from fishbone.export import gates
 from fishbone.export.facts import count_weights, facts
 from fishbone.export.from_torch import to_bytes, to_onnx, with_metadata
+from fishbone.export.parity import Parity
 from fishbone.export.quantise import Int8Cost, int8_cost, quantise
+from fishbone.export.schema import FileFacts
 from fishbone.seeding import numpy_generator
 
 
@@ -27,7 +28,7 @@ class Exported:
 
     content: bytes
     facts: FileFacts
-    parity: gates.Parity
+    parity: Parity
     provenance: dict
     int8: Int8Cost | None = None
 

@@ -17,12 +17,12 @@ import zstandard
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, numpy_helper
 
-from fishbone.bench.results import FileFacts
 from fishbone.errors import InputError
 from fishbone.export.canonical import canonical
 from fishbone.export.counts import count
 from fishbone.export.operators import UnknownCountError, computes_in_8_bits
 from fishbone.export.parameters import count_parameters
+from fishbone.export.schema import FileFacts
 from fishbone.export.stored import all_tensors
 
 ZSTD_LEVEL = 19

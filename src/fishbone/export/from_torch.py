@@ -9,7 +9,6 @@ folded into the first convolution exactly (zero padding means "mean pixel" only 
 nodes and time in every comparison with other people's files, which leave preprocessing out as well.
 """
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from google.protobuf.message import Message
 from onnx import ModelProto
 from torch import nn
 
+from fishbone.export.metadata import as_texts
+
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
-METADATA_PREFIX = "fishbone."
 
 
 def to_onnx(network: nn.Module, shape: Sequence[int], opset: int) -> ModelProto:
@@ -54,8 +54,7 @@ def with_metadata(proto: ModelProto, facts: Mapping[str, object]) -> ModelProto:
     """A copy with ``facts`` as JSON under ``fishbone.<key>``: a device reads them from the loaded session."""
     copy = ModelProto()
     copy.CopyFrom(proto)
-    texts = {METADATA_PREFIX + key: json.dumps(value, sort_keys=True) for key, value in sorted(facts.items())}
-    onnx.helper.set_model_props(copy, texts)
+    onnx.helper.set_model_props(copy, as_texts(facts))
     return copy
 
 

@@ -6,7 +6,6 @@ the right outputs at twice the size, and one with the wrong opset runs everywher
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -16,9 +15,10 @@ from google.protobuf.message import Message
 from onnx import ModelProto
 from torch import nn
 
-from fishbone.bench.protocol import MAX_RELATIVE, MIN_AGREEMENT
+from fishbone.errors import FishboneError
 from fishbone.export.from_torch import BATCH, parts, to_bytes
 from fishbone.export.operators import COUNTED
+from fishbone.export.parity import MAX_RELATIVE, MIN_AGREEMENT, Parity, same
 from fishbone.export.stored import kernels, tensors
 from fishbone.seeding import numpy_generator
 
@@ -26,22 +26,8 @@ MAX_GROWTH = 1.05
 PATH = re.compile(r"(?:^|[\s\"'=(:,])(?:[A-Za-z]:)?(?:[/\\]+[\w.+@~-]+){2,}")
 
 
-class GateError(Exception):
+class GateError(FishboneError):
     """An exported file is not what it has to be."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """PyTorch against ONNX Runtime on ``images`` images and three synthetic inputs.
-
-    ``max_abs`` is the largest difference of a logit on the images, ``agreement`` the fraction of them with the same
-    top class; ``relative`` is the largest difference over the largest logit, the worst of images and synthetic inputs.
-    """
-
-    images: int
-    max_abs: float
-    relative: float
-    agreement: float
 
 
 def check_interface(proto: ModelProto, opset: int) -> None:
@@ -134,8 +120,7 @@ def check_parity(proto: ModelProto, network: nn.Module, images: np.ndarray, thre
         relative=float(np.max(np.divide(errors, np.maximum(scales, np.finfo(np.float32).tiny)))),  # NaN where one is
         agreement=float((pairs[0][0].argmax(1) == pairs[0][1].argmax(1)).mean()),
     )
-    # Written so that NaN fails.
-    if not (parity.relative <= MAX_RELATIVE and parity.agreement >= MIN_AGREEMENT):
+    if not same(parity.relative, parity.agreement):
         raise GateError(
             f"ONNX Runtime computes something else than PyTorch: {parity}; "
             f"allowed are {MAX_RELATIVE:g} relative and {MIN_AGREEMENT:.1%} agreement"

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, defs
 
+from fishbone.errors import FishboneError
 from fishbone.export.stored import all_nodes
 
 MICROSOFT = "com.microsoft"
 COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-class UnknownCountError(Exception):
+class UnknownCountError(FishboneError):
     """A number cannot be told from the file; the message names the node."""
 
 

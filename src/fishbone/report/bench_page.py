@@ -14,7 +14,7 @@ def bench_page(measured: Sequence[dict], dataset: str) -> str:
     """The page.
 
     Args:
-        measured: `fishbone.bench.results.Result` as dictionaries, one a device.
+        measured: `fishbone.bench.results.DeviceResult` as dictionaries, one a device.
         dataset: name of the data behind accuracy; without accuracy there is no figure.
     """
     results = [Result("bench", dataset, content["device"], None, Path(), content) for content in measured]

@@ -165,7 +165,7 @@ def bench_notes(result: Result) -> Iterator[str]:
     """Sentences on a device: how it was measured, what failed, and signs of neighbours."""
     content, place = result.content, f"{result.name}, {result.dataset}"
     if machine := content["environment"]:
-        threads = content["protocol"]["threads"]
+        threads = content["procedure"]["threads"]
         cpu = machine["cpu"] or machine["machine"]
         yield f"{place}: ONNX Runtime {machine['onnxruntime']}, {threads} thread{'s' * (threads > 1)}, {cpu}, batch 1."
     if content["message"]:

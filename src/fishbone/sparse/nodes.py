@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
+from fishbone.errors import FishboneError
 from fishbone.sparse.operations import ADD, CONV, LINEAR, MEAN, Operation
 
 MOST_KERNEL, MOST_STRIDE = 64, 31  # as in runtime.c
 SQUARE = {"pads": 0, "strides": 1, "dilations": 1}  # of a convolution: one number for all sides, and its default
 
 
-class UnsupportedGraphError(ValueError):
+class UnsupportedGraphError(FishboneError, ValueError):
     """The graph holds something that the sparse runtime has not; names the node."""
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 import yaml
 
-from fishbone.bench.devices import KINDS, Ssh, parse_device, read_devices
-from fishbone.bench.devices.ssh import Failed
+from fishbone.bench.devices.file import parse_device, read_devices
+from fishbone.bench.devices.kinds import KINDS, Ssh
+from fishbone.bench.devices.outcome import DeviceError
 from fishbone.errors import InputError
 from fishbone.files import write_text
 
@@ -44,7 +45,7 @@ def check(names: tuple[str, ...], file: Path) -> None:
     for name, device in _chosen(names, file).items():
         try:
             click.echo(f"{name}: ok, {device.check()}")
-        except Failed as failed:
+        except DeviceError as failed:
             well = False
             click.echo(f"{name}: {failed.outcome.status}: {failed}")
     if not well:
@@ -87,7 +88,7 @@ def provision(name: str, file: Path) -> None:
         )
     try:
         click.echo(f"{name}: onnxruntime {device.provision()} is installed there")
-    except Failed as failed:
+    except DeviceError as failed:
         click.echo(f"{name}: {failed.outcome.status}: {failed}", err=True)
         sys.exit(1)
 

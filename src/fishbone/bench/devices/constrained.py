@@ -25,7 +25,7 @@ MEGABYTE = 10**6
 JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
 
 
-def run_constrained(job_file: Path, budget_seconds: float, asked: Limits) -> Outcome:
+def run_constrained(task_file: Path, budget_seconds: float, asked: Limits) -> Outcome:
     """Run the agent under limits.
 
     Raises:
@@ -36,7 +36,7 @@ def run_constrained(job_file: Path, budget_seconds: float, asked: Limits) -> Out
             if found is None:
                 continue
             before, effective, killed = found
-            outcome = run_local(job_file, budget_seconds, before)
+            outcome = run_local(task_file, budget_seconds, before)
             if outcome.status == "crashed" and killed():
                 outcome = Outcome("oom", "the agent was killed for its memory")
             return replace(outcome, limits=effective)

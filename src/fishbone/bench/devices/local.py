@@ -14,7 +14,7 @@ from fishbone.bench.devices.outcome import Outcome, understand
 
 
 def run_local(
-    job_file: Path, budget_seconds: float, before: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    task_file: Path, budget_seconds: float, before: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Outcome:
     """Run the agent on this machine and wait for it, a little longer than its own budget.
 
@@ -24,7 +24,7 @@ def run_local(
         before: words of the command line before the agent's own.
         environment: of the agent; by default this process's.
     """
-    command = [*before, sys.executable, "-P", str(agent.AGENT), str(job_file)]
+    command = [*before, sys.executable, "-P", str(agent.AGENT), str(task_file)]
     patience = budget_seconds + outcome.GRACE_SECONDS
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
     try:

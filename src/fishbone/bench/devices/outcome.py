@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from fishbone.bench import agent
 from fishbone.bench.results import Limits, Measurement, Status
+from fishbone.errors import FishboneError
 
 GRACE_SECONDS = 30
 
@@ -18,6 +19,19 @@ class Outcome:
     message: str | None = None
     measurement: Measurement | None = None
     limits: Limits | None = None
+
+
+class DeviceError(FishboneError):
+    """The way to a measurement ended here. ``outcome``: what a result says of it.
+
+    Args:
+        status: how it ended, in a word.
+        message: what to do about it.
+    """
+
+    def __init__(self, status: Status, message: str):
+        super().__init__(message)
+        self.outcome = Outcome(status, message)
 
 
 def understand(output: str) -> Outcome:

@@ -75,8 +75,8 @@ async function checkHash(model, content) {
 }
 
 const ARRAYS = {float32: Float32Array, uint8: Uint8Array, int32: Int32Array};
-async function array(job, name) {
-  const {shape, type} = job.arrays[name];
+async function array(task, name) {
+  const {shape, type} = task.arrays[name];
   if (!ARRAYS[type]) throw new Error(`${type} arrays are not for browsers`);
   const raw = await bytes(name);
   return {shape, type, data: new ARRAYS[type](raw.buffer)};
@@ -94,7 +94,7 @@ async function outputs(session, output, input, start, count) {
   return values instanceof BigInt64Array ? Float64Array.from(values, Number) : values;
 }
 
-// All rows, a batch at a time; what is over at the end is left out, as the job's arrays fill whole batches.
+// All rows, a batch at a time; what is over at the end is left out, as the task's arrays fill whole batches.
 async function allOutputs(session, output, input, batch) {
   const rows = [];
   for (let start = 0; start + batch <= input.shape[0]; start += batch) {
@@ -169,10 +169,10 @@ function failed(record, error, status = 'unsupported') {
   record.message = text.replace(/(?:[A-Za-z]:|https?:\/)?(?:[/\\][\w.+@~:-]+)+[/\\]/g, '').slice(0, 500);
 }
 
-async function checkModel(job, index, record, content, images, labels, cold) {
-  const model = job.models[index];
-  if (!job.arrays[`${model.vectors}.feed.bin`]) throw new Error('the host could not run it, so it sent no inputs');
-  const feed = await array(job, `${model.vectors}.feed.bin`);
+async function checkModel(task, index, record, content, images, labels, cold) {
+  const model = task.models[index];
+  if (!task.arrays[`${model.vectors}.feed.bin`]) throw new Error('the host could not run it, so it sent no inputs');
+  const feed = await array(task, `${model.vectors}.feed.bin`);
   let start = performance.now();
   const session = await open(content);
   const load = performance.now() - start;
@@ -184,8 +184,8 @@ async function checkModel(job, index, record, content, images, labels, cold) {
       import_ns: importNs, load_ns: nanoseconds(load), first_run_ns: nanoseconds(first),
       import_rss_bytes: null, peak_rss_bytes: null,
     });
-  const inputs = await array(job, `${model.vectors}.inputs.bin`);
-  const expected = await array(job, `${model.vectors}.outputs.bin`);
+  const inputs = await array(task, `${model.vectors}.inputs.bin`);
+  const expected = await array(task, `${model.vectors}.outputs.bin`);
   record.parity = await parity(session, model.output, inputs, expected, feed.shape[0]);
   if (images && model.answer) record.accuracy = await accuracy(session, model, images, labels, feed);
   await session.release();
@@ -205,8 +205,8 @@ async function timedBlock({session, output, feed, repeats, fine}) {
 }
 
 // How many runs fill a block, and whether the clock is fine enough for single runs or only for a block's mean.
-async function warmUp(session, output, feed, job, step) {
-  const took = [], until = performance.now() + (1000 * job.warmup_seconds) / job.sittings;
+async function warmUp(session, output, feed, task, step) {
+  const took = [], until = performance.now() + (1000 * task.warmup_seconds) / task.sittings;
   while (took.length < WARM_UP_RUNS || performance.now() < until) {
     const before = performance.now();
     await outputs(session, output, feed, 0, feed.shape[0]);
@@ -214,30 +214,30 @@ async function warmUp(session, output, feed, job, step) {
   }
   const typical = Math.max(median(took.slice(took.length >> 1)), step / 2);
   const fine = typical >= FINE_STEPS * step;
-  const filled = fine ? job.block_ms : Math.max(job.block_ms, FINE_STEPS * step);
+  const filled = fine ? task.block_ms : Math.max(task.block_ms, FINE_STEPS * step);
   return {repeats: Math.max(1, Math.min(MAX_REPEATS, Math.round(filled / typical))), fine};
 }
 
-async function warmRounds(job, kept, contents, feeds, deadline, step) {
-  const shuffle = shuffler(job.seed);
-  for (let sitting = 0; sitting < job.sittings; sitting++) {
+async function warmRounds(task, kept, contents, feeds, deadline, step) {
+  const shuffle = shuffler(task.seed);
+  for (let sitting = 0; sitting < task.sittings; sitting++) {
     const present = shuffle([...kept.keys()].filter((key) => kept.get(key).status === 'ok'));
     if (!present.length) return true;
     if (performance.now() > deadline) return false;
-    await say(`Round ${sitting + 1} of ${job.sittings}`, (sitting + 1) / job.sittings);
+    await say(`Round ${sitting + 1} of ${task.sittings}`, (sitting + 1) / task.sittings);
     const ready = new Map();
     for (const key of present) {
-      const index = key === 'control' ? job.baseline : key;
+      const index = key === 'control' ? task.baseline : key;
       try {
         const session = await open(contents[index]);
-        const {output} = job.models[index], feed = feeds[index];
-        ready.set(key, {session, output, feed, ...(await warmUp(session, output, feed, job, step))});
+        const {output} = task.models[index], feed = feeds[index];
+        ready.set(key, {session, output, feed, ...(await warmUp(session, output, feed, task, step))});
         kept.get(key).blocks_ns.push([]);
       } catch (error) {
         failed(kept.get(key), error);
       }
     }
-    const until = performance.now() + (1000 * job.seconds * ready.size) / job.sittings;
+    const until = performance.now() + (1000 * task.seconds * ready.size) / task.sittings;
     for (let round = 0; round === 0 || performance.now() < Math.min(until, deadline); round++) {
       hidden = document.hidden;
       const blocks = new Map();
@@ -252,14 +252,14 @@ async function warmRounds(job, kept, contents, feeds, deadline, step) {
 }
 
 // The baseline alone without rest: a warm phone may slow down.
-async function sustained(job, content, feed, deadline, step) {
-  const windows = [], count = Math.max(2, Math.round(job.sustained_seconds / WINDOW_SECONDS));
-  if (!job.sustained_seconds || !content || !feed) return [windows, true];
-  const session = await open(content), {output} = job.models[job.baseline];
-  const ready = {session, output, feed, ...(await warmUp(session, output, feed, job, step))};
+async function sustained(task, content, feed, deadline, step) {
+  const windows = [], count = Math.max(2, Math.round(task.sustained_seconds / WINDOW_SECONDS));
+  if (!task.sustained_seconds || !content || !feed) return [windows, true];
+  const session = await open(content), {output} = task.models[task.baseline];
+  const ready = {session, output, feed, ...(await warmUp(session, output, feed, task, step))};
   for (let i = 0; i < count; i++) {
     await say(`Without rest, ${i + 1} of ${count}`, (i + 1) / count);
-    const took = [], until = Math.min(deadline, performance.now() + (1000 * job.sustained_seconds) / count);
+    const took = [], until = Math.min(deadline, performance.now() + (1000 * task.sustained_seconds) / count);
     while (!took.length || performance.now() < until) took.push(...(await timedBlock(ready)));
     windows.push({
       runs: took.length, median_ns: median(took), throttle_events: null, celsius: null, megahertz: null,
@@ -270,17 +270,17 @@ async function sustained(job, content, feed, deadline, step) {
   return [windows, true];
 }
 
-async function measure(job) {
-  const deadline = performance.now() + 1000 * job.budget_seconds;
+async function measure(task) {
+  const deadline = performance.now() + 1000 * task.budget_seconds;
   const step = clockStep();
-  const records = job.models.map(({name}) => ({
+  const records = task.models.map(({name}) => ({
     name, status: 'ok', message: null, cold: [], parity: null, accuracy: null, blocks_ns: [], operators: null,
   }));
-  const images = job.images && (await array(job, 'images.bin'));
-  const labels = job.images && (await array(job, 'labels.bin'));
+  const images = task.images && (await array(task, 'images.bin'));
+  const labels = task.images && (await array(task, 'labels.bin'));
   const contents = [], feeds = [], kept = new Map();
   let finished = true;
-  for (const [index, model] of job.models.entries()) {
+  for (const [index, model] of task.models.entries()) {
     const record = records[index];
     if (model.runtime !== 'onnxruntime') {
       Object.assign(record, {status: 'skipped', message: 'the sparse runtime is not for browsers'});
@@ -290,28 +290,28 @@ async function measure(job) {
       finished = false;
       continue;
     }
-    await say(`Outputs of ${model.name}`, index / job.models.length);
+    await say(`Outputs of ${model.name}`, index / task.models.length);
     try {
       contents[index] = await bytes(model.file);
       await checkHash(model, contents[index]).catch((error) => {
         failed(record, error, 'hash_mismatch');
       });
       if (record.status !== 'ok') continue;
-      feeds[index] = await checkModel(job, index, record, contents[index], images, labels, job.cold_runs > 0);
+      feeds[index] = await checkModel(task, index, record, contents[index], images, labels, task.cold_runs > 0);
       kept.set(index, record);
     } catch (error) {
       failed(record, error);
     }
   }
   const control = {name: 'baseline again', status: 'ok', blocks_ns: []};
-  if (kept.has(job.baseline)) kept.set('control', control);
+  if (kept.has(task.baseline)) kept.set('control', control);
   const start = performance.now();
-  finished = (await warmRounds(job, kept, contents, feeds, deadline, step)) && finished;
+  finished = (await warmRounds(task, kept, contents, feeds, deadline, step)) && finished;
   const seconds = (performance.now() - start) / 1000;
-  const [windows, whole] = await sustained(job, contents[job.baseline], feeds[job.baseline], deadline, step);
+  const [windows, whole] = await sustained(task, contents[task.baseline], feeds[task.baseline], deadline, step);
   return {
     schema_version: 1,
-    agent_sha256: job.agent_sha256,
+    agent_sha256: task.agent_sha256,
     complete: finished && whole,
     environment: {
       python: null, numpy: null, onnxruntime: `web ${ort.env.versions.web}`, providers: ['wasm'], system: 'browser',
@@ -331,21 +331,21 @@ async function measure(job) {
   };
 }
 
-async function send(job, measurement) {
+async function send(task, measurement) {
   if (!inside) {
     await fetch('result', {method: 'POST', body: JSON.stringify(measurement)});
     return 'Done. The result has been sent; this page can be closed.';
   }
   const link = document.getElementById('save');
-  const text = JSON.stringify({job_sha256: job.job_sha256, measurement});
+  const text = JSON.stringify({task_sha256: task.task_sha256, measurement});
   link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
   link.hidden = false;
   return 'Done. Save the result and bring it to the computer that made this page.';
 }
 
 try {
-  const job = JSON.parse(new TextDecoder().decode(await bytes('job.json')));
-  const told = await send(job, await measure(job));
+  const task = JSON.parse(new TextDecoder().decode(await bytes('task.json')));
+  const told = await send(task, await measure(task));
   document.getElementById('bar').value = 1;
   document.getElementById('state').textContent = told;
 } catch (error) {

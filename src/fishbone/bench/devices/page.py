@@ -1,7 +1,7 @@
 """A browser without a network to this machine: one HTML file that measures, and a JSON file that it saves.
 
 The file holds page, onnxruntime-web, models and images, and works when opened from disk. What it saves belongs to one
-job, by hash, and is read by the next run. From disk a page is not isolated: the clock is coarser than on a served one.
+task, by hash, and is read by the next run. From disk a page is not isolated: the clock is coarser than on a served one.
 """
 
 import base64
@@ -21,13 +21,13 @@ from fishbone.files import write_text
 SCRIPT = '<script type="module" src="page.js"></script>'
 
 
-def run_page(job_file: Path, page: Path, result: Path) -> Outcome:
-    """What ``result`` holds if it was saved by this job's page; else write the page and say what to do with it."""
+def run_page(task_file: Path, page: Path, result: Path) -> Outcome:
+    """What ``result`` holds if it was saved by this task's page; else write the page and say what to do with it."""
     todo = f"open {page} on the device, put what it saves at {result}, and run this again"
-    identity = job_identity(job_file)
+    identity = task_identity(task_file)
     try:
         document = json.loads(result.read_text(encoding="utf-8"))
-        found, measurement = document["job_sha256"], document["measurement"]
+        found, measurement = document["task_sha256"], document["measurement"]
     except FileNotFoundError:
         found, failure = None, Outcome("not_measured", todo)
     except (ValueError, KeyError, TypeError):
@@ -37,34 +37,34 @@ def run_page(job_file: Path, page: Path, result: Path) -> Outcome:
     if found == identity:
         return understand(f"{BEGIN}\n{json.dumps(measurement)}\n{END}")
     try:
-        write_text(page, page_text(job_file, identity))
+        write_text(page, page_text(task_file, identity))
     except NoRuntimeError as error:
         return Outcome("no_runtime", str(error))
     return failure
 
 
-def job_identity(job_file: Path) -> str:
+def task_identity(task_file: Path) -> str:
     """SHA-256 of settings, models and images; not of the host's outputs, whose last bits are not for ever."""
-    text = job_file.read_text(encoding="utf-8")
-    digest, job = hashlib.sha256(text.encode()), json.loads(text)
-    for name in filter(None, (job["vectors"], job["images"])):
-        with np.load(job_file.parent / name) as arrays:
+    text = task_file.read_text(encoding="utf-8")
+    digest, task = hashlib.sha256(text.encode()), json.loads(text)
+    for name in filter(None, (task["vectors"], task["images"])):
+        with np.load(task_file.parent / name) as arrays:
             for key in sorted(key for key in arrays.files if not key.endswith(".outputs")):
                 digest.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
                 digest.update(np.ascontiguousarray(arrays[key]).tobytes())
     return digest.hexdigest()
 
 
-def page_text(job_file: Path, identity: str) -> str:
+def page_text(task_file: Path, identity: str) -> str:
     """The page with all that it needs inside, compressed.
 
     Raises:
         NoRuntimeError: onnxruntime-web cannot be had.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files = served_files(job_file, Path(folder), runtime())
-        job = json.loads(files["job.json"].read_text(encoding="utf-8")) | {"job_sha256": identity}
-        files["job.json"].write_text(json.dumps(job), encoding="utf-8")
+        files = served_files(task_file, Path(folder), runtime())
+        task = json.loads(files["task.json"].read_text(encoding="utf-8")) | {"task_sha256": identity}
+        files["task.json"].write_text(json.dumps(task), encoding="utf-8")
         shell, script = (files.pop(name).read_text(encoding="utf-8") for name in PAGE)
         packed = {name: _packed(file.read_bytes()) for name, file in files.items()}
     inside = f'<script type="application/json" id="files">{json.dumps(packed)}</script>'

@@ -1,6 +1,6 @@
 """Another machine, by the system's own ``ssh`` and ``scp``: keys, aliases and jumps are those of ``~/.ssh/config``.
 
-The job's folder and the agent are copied into a new folder there, checked by hash, run and removed. Nothing is asked
+The task's folder and the agent are copied into a new folder there, checked by hash, run and removed. Nothing is asked
 interactively. Whatever goes wrong is an outcome with a status.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fishbone.bench import agent
 from fishbone.bench.devices import outcome
-from fishbone.bench.devices.outcome import Outcome, understand
+from fishbone.bench.devices.outcome import DeviceError, Outcome, understand
 
 RETRY_SECONDS = (1.0, 4.0)
 STEP_SECONDS = 300
@@ -42,14 +42,6 @@ print(json.dumps(found))
 """
 
 
-class Failed(Exception):
-    """The way to a measurement ended here."""
-
-    def __init__(self, status: str, message: str):
-        super().__init__(message)
-        self.outcome = Outcome(status, message)
-
-
 @dataclass(frozen=True)
 class Connection:
     """One device, over one connection that all commands share.
@@ -58,7 +50,7 @@ class Connection:
         host: what follows ``ssh``: an alias, or user@name.
         port: None leaves it to the configuration.
         python: interpreter there, unless `fishbone device provision` has made one.
-        folder: where jobs and the provisioned environment go; relative to the home folder there.
+        folder: where tasks and the provisioned environment go; relative to the home folder there.
         control: a local folder for the shared connection's socket.
     """
 
@@ -85,7 +77,7 @@ class Connection:
         """A shell command there.
 
         Raises:
-            Failed: the device cannot be reached (after two more tries), or lets nobody in.
+            DeviceError: the device cannot be reached (after two more tries), or lets nobody in.
         """
         return self._tried(self.command(remote), timeout)
 
@@ -93,11 +85,11 @@ class Connection:
         """A folder, with what is in it.
 
         Raises:
-            Failed: as `run`, or scp refused.
+            DeviceError: as `run`, or scp refused.
         """
         done = self._tried(["scp", "-q", "-r", *self._options(), "--", str(local), f"{self.host}:{remote}"])
         if done.returncode:
-            raise Failed("copy_failed", f"scp ended with {done.returncode}: {_last_line(done.stderr)}")
+            raise DeviceError("copy_failed", f"scp ended with {done.returncode}: {_last_line(done.stderr)}")
 
     def clean_up(self, remote: str) -> None:
         """A shell command there, whose failure changes nothing any more."""
@@ -117,28 +109,28 @@ class Connection:
                     command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
                 )
             except FileNotFoundError:
-                raise Failed("unreachable", f"there is no {command[0]} on this machine") from None
+                raise DeviceError("unreachable", f"there is no {command[0]} on this machine") from None
             except subprocess.TimeoutExpired:
-                raise Failed("timeout", f"no answer within {timeout:g} s") from None
+                raise DeviceError("timeout", f"no answer within {timeout:g} s") from None
             if done.returncode != UNREACHABLE:
                 return done
             if any(phrase in done.stderr for phrase in ("Permission denied", "Host key verification failed")):
-                raise Failed("auth", _last_line(done.stderr))
+                raise DeviceError("auth", _last_line(done.stderr))
             if pause is not None:
                 time.sleep(pause)
-        raise Failed("unreachable", _last_line(done.stderr))
+        raise DeviceError("unreachable", _last_line(done.stderr))
 
 
-def run_ssh(job_file: Path, budget_seconds: float, **device) -> Outcome:
-    """Copy the job there, run the agent, bring its measurement back; ``device``: the fields of `Connection`."""
+def run_ssh(task_file: Path, budget_seconds: float, **device) -> Outcome:
+    """Copy the task there, run the agent, bring its measurement back; ``device``: the fields of `Connection`."""
     with tempfile.TemporaryDirectory(prefix="fb") as control:
         connection = Connection(**device, control=Path(control))
         try:
             found = probe(connection)
             with _remote_folder(connection) as folder:
-                _send(connection, job_file.parent, folder, found["executable"])
-                done = _measure(connection, folder, found["executable"], job_file.name, budget_seconds)
-        except Failed as failed:
+                _send(connection, task_file.parent, folder, found["executable"])
+                done = _measure(connection, folder, found["executable"], task_file.name, budget_seconds)
+        except DeviceError as failed:
             return failed.outcome
         finally:
             connection.close()
@@ -152,61 +144,65 @@ def probe(connection: Connection, needs_runtime: bool = True) -> dict:
     """Python there: version, machine, executable, numpy and onnxruntime.
 
     Raises:
-        Failed: unreachable, auth, no_python, too_old, wrong_arch or no_runtime.
+        DeviceError: unreachable, auth, no_python, too_old, wrong_arch or no_runtime.
     """
     own = shlex.quote(f"{connection.folder}/venv/bin/python")
     chosen = f"if [ -x {own} ]; then P={own}; else P={shlex.quote(connection.python)}; fi"
     done = connection.run(f'{chosen}; "$P" -c {shlex.quote(PROBE)}')
     if done.returncode in (126, 127):
-        raise Failed("no_python", f"no {connection.python} there; name one in `python:`")
+        raise DeviceError("no_python", f"no {connection.python} there; name one in `python:`")
     if done.returncode == 128 + 4:
-        raise Failed("wrong_arch", "onnxruntime there was built for another processor (illegal instruction)")
+        raise DeviceError("wrong_arch", "onnxruntime there was built for another processor (illegal instruction)")
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        raise Failed("garbage_output", f"{connection.python} there: {_last_line(done.stderr or done.stdout)}") from None
+        raise DeviceError(
+            "garbage_output", f"{connection.python} there: {_last_line(done.stderr or done.stdout)}"
+        ) from None
     if tuple(found["python"]) < OLDEST_PYTHON:
         shown = ".".join(map(str, found["python"]))
-        raise Failed("too_old", f"Python {shown} there; the agent needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer")
+        raise DeviceError(
+            "too_old", f"Python {shown} there; the agent needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer"
+        )
     if found.get("broken"):
-        raise Failed("wrong_arch", found["broken"])
+        raise DeviceError("wrong_arch", found["broken"])
     missing = [name for name in ("numpy", "onnxruntime") if not found[name]]
     if missing and needs_runtime:
         line = f"{found['executable']} -m pip install numpy onnxruntime=={metadata.version('onnxruntime')}"
-        raise Failed("no_runtime", f"no {' and '.join(missing)} there: `{line}`, or `fishbone device provision`")
+        raise DeviceError("no_runtime", f"no {' and '.join(missing)} there: `{line}`, or `fishbone device provision`")
     return found
 
 
 @contextmanager
 def _remote_folder(connection: Connection) -> Iterator[str]:
     parent = shlex.quote(connection.folder)
-    done = connection.run(f"mkdir -p {parent} && mktemp -d {parent}/job.XXXXXX")
+    done = connection.run(f"mkdir -p {parent} && mktemp -d {parent}/task.XXXXXX")
     folder = done.stdout.strip()
-    if done.returncode or not folder.startswith(f"{connection.folder}/job."):
-        raise Failed("copy_failed", f"no folder in {connection.folder} there: {_last_line(done.stderr)}")
+    if done.returncode or not folder.startswith(f"{connection.folder}/task."):
+        raise DeviceError("copy_failed", f"no folder in {connection.folder} there: {_last_line(done.stderr)}")
     try:
         yield folder
     finally:
         connection.clean_up(f"rm -rf -- {shlex.quote(folder)}")
 
 
-def _send(connection: Connection, job_folder: Path, folder: str, python: str) -> None:
-    """Copy the job and the agent; once more if a file arrives damaged."""
+def _send(connection: Connection, task_folder: Path, folder: str, python: str) -> None:
+    """Copy the task and the agent; once more if a file arrives damaged."""
     with tempfile.TemporaryDirectory() as staged:
         parcel = Path(staged) / "parcel"
-        shutil.copytree(job_folder, parcel)
+        shutil.copytree(task_folder, parcel)
         shutil.copyfile(agent.AGENT, parcel / "agent.py")
         for _ in range(2):
             connection.copy(parcel, folder)
-            check = f"cd {shlex.quote(folder)}/parcel && {shlex.quote(python)} -P agent.py job.json --check"
+            check = f"cd {shlex.quote(folder)}/parcel && {shlex.quote(python)} -P agent.py task.json --check"
             done = connection.run(check)
             if done.returncode == 0:
                 return
-    raise Failed("hash_mismatch", f"files arrive damaged, twice: {_last_line(done.stderr)}")
+    raise DeviceError("hash_mismatch", f"files arrive damaged, twice: {_last_line(done.stderr)}")
 
 
-def _measure(connection: Connection, folder: str, python: str, job: str, budget_seconds: float) -> Outcome:
-    remote = f"cd {shlex.quote(folder)}/parcel && exec {shlex.quote(python)} -P agent.py {shlex.quote(job)}"
+def _measure(connection: Connection, folder: str, python: str, task: str, budget_seconds: float) -> Outcome:
+    remote = f"cd {shlex.quote(folder)}/parcel && exec {shlex.quote(python)} -P agent.py {shlex.quote(task)}"
     process = subprocess.Popen(
         connection.command(remote), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

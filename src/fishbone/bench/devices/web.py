@@ -25,6 +25,7 @@ import numpy as np
 from fishbone.bench.agent import BEGIN, END
 from fishbone.bench.devices import outcome
 from fishbone.bench.devices.outcome import Outcome, understand
+from fishbone.errors import FishboneError
 from fishbone.files import replacing, sha256
 
 VERSION = "1.30.0"
@@ -37,14 +38,14 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 LARGEST_RESULT = 64 * 2**20
 
 
-class NoRuntimeError(RuntimeError):
+class NoRuntimeError(FishboneError):
     """onnxruntime-web cannot be had; the message says what to do."""
 
 
 def run_web(
-    job_file: Path, budget_seconds: float, browser: list[str] | None, bind: str, port: int, wait_seconds: float
+    task_file: Path, budget_seconds: float, browser: list[str] | None, bind: str, port: int, wait_seconds: float
 ) -> Outcome:
-    """Serve the job until its result arrives.
+    """Serve the task until its result arrives.
 
     Args:
         browser: a command that opens the address put behind it; None: a person opens it.
@@ -54,7 +55,7 @@ def run_web(
     # A browser that was just killed may still hold its profile.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
-            files = served_files(job_file, Path(folder), runtime())
+            files = served_files(task_file, Path(folder), runtime())
         except NoRuntimeError as error:
             return Outcome("no_runtime", str(error))
         with _server(files, bind, port) as (address, visits), _browser(browser, address, Path(folder)) as process:
@@ -99,26 +100,26 @@ def _fetch(folder: Path) -> None:
                     raise NoRuntimeError(f"npm's {wanted} holds another {name} than expected")
 
 
-def served_files(job_file: Path, folder: Path, runtime_folder: Path) -> dict[str, Path]:
-    """Name in the address → file: the page, the runtime, the job as JSON and plain arrays, the models."""
-    job = json.loads(job_file.read_text(encoding="utf-8"))
+def served_files(task_file: Path, folder: Path, runtime_folder: Path) -> dict[str, Path]:
+    """Name in the address → file: the page, the runtime, the task as JSON and plain arrays, the models."""
+    task = json.loads(task_file.read_text(encoding="utf-8"))
     files = {name: Path(__file__).with_name(name) for name in PAGE}
     files |= {served: runtime_folder / name for served, (name, _) in RUNTIME.items()}
-    vectors = dict(np.load(job_file.parent / job["vectors"]))
+    vectors = dict(np.load(task_file.parent / task["vectors"]))
     arrays = {f"{name}.bin": array for name, array in vectors.items()}
-    data = dict(np.load(job_file.parent / job["images"])) if job["images"] else None
+    data = dict(np.load(task_file.parent / task["images"])) if task["images"] else None
     if data:
         arrays |= {"images.bin": data["images"], "labels.bin": data["labels"].astype(np.int32)}
     for name, array in arrays.items():
         (folder / name).write_bytes(np.ascontiguousarray(array).tobytes())
         files[name] = folder / name
-    for model in job["models"]:
+    for model in task["models"]:
         if model["runtime"] == "onnxruntime":
-            files[model["file"]] = job_file.parent / model["file"]
+            files[model["file"]] = task_file.parent / model["file"]
     shapes = {name: {"shape": array.shape, "type": array.dtype.name} for name, array in arrays.items()}
     agent = sha256(files["page.js"])
-    (folder / "job.json").write_text(json.dumps(job | {"arrays": shapes, "agent_sha256": agent}))
-    return files | {"job.json": folder / "job.json"}
+    (folder / "task.json").write_text(json.dumps(task | {"arrays": shapes, "agent_sha256": agent}))
+    return files | {"task.json": folder / "task.json"}
 
 
 class _Visits:

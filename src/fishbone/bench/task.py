@@ -1,4 +1,4 @@
-"""What an agent is told: models, protocol, inputs with the host's outputs, test images.
+"""What an agent is told: models, procedure, inputs with the host's outputs, test images.
 
 The host computes reference outputs with ONNX Runtime's optimiser switched off, so that parity on the device checks
 its optimiser and kernels; that the file itself equals PyTorch is the export's gate. Inputs are validation images and a
@@ -16,12 +16,13 @@ import numpy as np
 import onnxruntime as ort
 
 from fishbone.bench.agent import DTYPES, prepare
-from fishbone.bench.protocol import Protocol
+from fishbone.bench.procedure import Procedure
 from fishbone.bench.reading import Reading, read, statistics
 from fishbone.data.dataset import Dataset
 from fishbone.data.splits import stratified_subset
 from fishbone.errors import InputError
 from fishbone.export.facts import read_onnx
+from fishbone.export.origin import Origin, origin
 from fishbone.export.processor import may_saturate
 from fishbone.files import replacing, sha256, write_json, write_npz
 from fishbone.seeding import numpy_generator
@@ -31,30 +32,37 @@ VECTORS = 32
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """``file`` is what the agent reads; ``models`` its entries, ``baseline`` an index into them.
 
     An entry's ``runtime`` is onnxruntime or sparse, ``vectors`` the place of its ONNX file among those given, and
-    ``refused`` why the sparse runtime cannot take it; the rest is its `Reading`.
+    ``refused`` why the sparse runtime cannot take it; the rest is its `Reading`. ``origins``: of the files given, which
+    no agent needs.
     """
 
     file: Path
-    protocol: Protocol
+    procedure: Procedure
     models: list[dict]
     baseline: int
+    origins: list[Origin]
 
 
-def write_job(
+def write_task(
     models: Sequence[Path],
     baseline: int,
     dataset: Dataset | None,
-    protocol: Protocol,
+    procedure: Procedure,
     folder: Path,
     sparse: Sequence[int] = (),
-) -> Job:
-    """Write ``job.json`` and the arrays that it names into ``folder``.
+) -> Task:
+    """Write ``task.json`` and the arrays that it names into ``folder``.
 
     Args:
+        models: ONNX files.
+        baseline: the place among ``models`` of the one that the others are compared with.
+        dataset: its validation images are inputs, its test images give accuracy; None: inputs are noise.
+        procedure: how to measure.
+        folder: an empty one; it can be sent to a device as it is.
         sparse: places of the models that the sparse runtime runs as well.
 
     Raises:
@@ -64,13 +72,13 @@ def write_job(
     vectors: dict[str, np.ndarray] = {}
     readings = []
     for index, file in enumerate(models):
-        found, reading = _vectors(file, dataset, protocol.seed)
+        found, reading = _vectors(file, dataset, procedure.seed)
         vectors |= {f"{index}.{key}": array for key, array in found.items()}
         readings.append(reading)
         _copy(file, folder / f"{index}.onnx")
     write_npz(folder / "vectors.npz", vectors)
     if dataset is not None:
-        chosen = subset(dataset, "test", protocol.images, protocol.seed)
+        chosen = subset(dataset, "test", procedure.images, procedure.seed)
         write_npz(folder / "images.npz", {"images": dataset.images[chosen], "labels": dataset.labels[chosen]})
     entries = [
         _entry(name, folder / f"{index}.onnx", index, reading)
@@ -78,10 +86,14 @@ def write_job(
     ]
     entries += [_sparse_entry(entries[index], vectors, folder) for index in sparse]
     _copy(RUNTIME, folder / RUNTIME.name)
-    job = asdict(protocol) | {"models": entries, "baseline": baseline, "vectors": "vectors.npz"}
-    job |= {"images": dataset and "images.npz", "sparse_source": RUNTIME.name, "sparse_library": "sparse_runtime.so"}
-    write_json(folder / "job.json", job)
-    return Job(folder / "job.json", protocol, entries, baseline)
+    task = asdict(procedure) | {"models": entries, "baseline": baseline, "vectors": "vectors.npz"}
+    task |= {"images": dataset and "images.npz", "sparse_source": RUNTIME.name, "sparse_library": "sparse_runtime.so"}
+    write_json(folder / "task.json", task)
+    return Task(folder / "task.json", procedure, entries, baseline, [_origin(file) for file in models])
+
+
+def _origin(file: Path) -> Origin:
+    return origin({entry.key: entry.value for entry in read_onnx(file).metadata_props}, file.stem)
 
 
 def subset(dataset: Dataset, split: str, count: int, seed: int) -> np.ndarray:

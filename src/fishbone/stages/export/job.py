@@ -1,10 +1,11 @@
 """One job of the stage `export`: networks that belong to one data set → checked ONNX files and their facts."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import click
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -12,19 +13,43 @@ from fishbone.data.dataset import Dataset, load_dataset
 from fishbone.errors import InputError
 from fishbone.export.checked import Exported, check_masks, checked_export, checked_int8, some_images
 from fishbone.export.gates import GateError
-from fishbone.files import replacing, sha256, write_json
+from fishbone.export.processor import int8_note
+from fishbone.export.saving import facts_beside, save
+from fishbone.files import sha256, try_output
 from fishbone.pruning.channels import shrink
 from fishbone.pruning.images import draw
 from fishbone.pruning.networks import load_network
-from fishbone.stages.export import Channels, Params
-from fishbone.stages.export_variants import Source, Variant
+from fishbone.stages.export.params import Channels, Params
+from fishbone.stages.export.variants import Source, Variant
+
+
+def run(variants: Sequence[Variant], data: Path, params: Params) -> None:
+    """Export all ``variants`` and tell people what came of each.
+
+    Args:
+        variants: what becomes which file.
+        data: what the networks were trained on.
+        params: the stage's block.
+
+    Raises:
+        InputError: as `export`, or a file cannot be written.
+        ClickException: a file is not what it has to be.
+    """
+    for variant in variants:
+        try_output(variant.out)
+    try:
+        export(variants, data, params, _tell)
+    except GateError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def export(variants: Sequence[Variant], data: Path, params: Params, report: Callable[[Path, Exported], None]) -> None:
     """Write all ``variants``; a network is exported once, and its int8 files are made from that very export.
 
     Args:
+        variants: what becomes which file.
         data: what the networks were trained on.
+        params: the stage's block.
         report: called with each file written and what is in it.
 
     Raises:
@@ -41,7 +66,7 @@ def export(variants: Sequence[Variant], data: Path, params: Params, report: Call
         by_source.setdefault(variant.source, []).append(variant)
     networks = {source: _load(source, dataset, data) for source in by_source}
     for variant in variants:
-        for stale in (variant.out, _facts_of(variant)):
+        for stale in (variant.out, facts_beside(variant.out)):
             stale.unlink(missing_ok=True)
     images = some_images(dataset, "validation", params.parity_images, "parity")
     for source, own in by_source.items():
@@ -69,7 +94,7 @@ def _export(
         for variant in variants:
             int8 = variant.int8
             exported = checked_int8(plain, dataset, activations=int8, **calibration) if int8 else plain
-            _write(exported, variant)
+            save(exported, variant.out)
             report(variant.out, exported)
     except GateError as error:
         raise GateError(f"{variant.out.stem} of {variant.source.weights} was not exported: {error}") from error
@@ -93,16 +118,11 @@ def _without_channels(network: nn.Module, dataset: Dataset, fraction: float, cho
     return made.model, {"channels": made.kept, "channel_fraction": fraction, "gamma": made.gamma}
 
 
-def _facts_of(variant: Variant) -> Path:
-    return variant.out.with_suffix(".json")
-
-
-def _write(exported: Exported, variant: Variant) -> None:
-    with replacing(variant.out) as temporary:
-        temporary.write_bytes(exported.content)
-    written = {
-        "facts": exported.facts.model_dump(),
-        "parity": asdict(exported.parity),
-        "provenance": exported.provenance,
-    }
-    write_json(_facts_of(variant), written | ({"int8": asdict(exported.int8)} if exported.int8 else {}))
+def _tell(out: Path, exported: Exported) -> None:
+    facts, zeros = exported.facts, exported.provenance["sparsity"]
+    if cost := exported.int8:
+        change = f"{cost.accuracy_before:.4f} to {cost.accuracy:.4f} (McNemar p = {cost.p:.2g})"
+        click.echo(f"{out}: int8, test accuracy {change} on {cost.images} images")
+        if note := int8_note(onnx.load_model_from_string(exported.content)):
+            click.echo(f"{out}: {note}")
+    click.echo(f"{out}: {facts.bytes} bytes, {facts.zstd_bytes} compressed, {zeros:.1%} of the weights are zero")

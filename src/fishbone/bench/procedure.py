@@ -1,15 +1,11 @@
-"""How to measure: Fishbone's documented protocol, as values."""
+"""How to measure: Fishbone's documented procedure, as values."""
 
 from dataclasses import dataclass
 
-# Float32 outputs are the same if they differ by no more than this of the largest one, and name the same class.
-# Relative to each output would be wrong: some are close to 0.
-MAX_RELATIVE, MIN_AGREEMENT = 1e-4, 0.999
-
 
 @dataclass(frozen=True)
-class Protocol:
-    """The defaults are the protocol for people; a study gives its own values.
+class Procedure:
+    """The defaults are the procedure for people; a study gives its own values.
 
     Args:
         threads: of ONNX Runtime; one thread is pinned to one core.

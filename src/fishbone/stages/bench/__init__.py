@@ -1,0 +1,1 @@
+"""``fishbone bench``: accuracy, parity, latency, memory and size of ONNX classifiers on devices → one JSON each."""

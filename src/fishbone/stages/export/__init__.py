@@ -1,0 +1,1 @@
+"""``fishbone export``: networks' weights → checked ONNX files and their facts as JSON."""
