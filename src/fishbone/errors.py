@@ -88,7 +88,7 @@ class Replayed(LinkError):
 
 
 class TooLarge(LinkError):
-    """The frame is longer than the receiver takes."""
+    """The frame, or something in it, is larger than the receiver takes."""
 
     status = "too_large"
 

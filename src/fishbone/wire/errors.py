@@ -2,8 +2,28 @@
 
 from fishbone.errors import Failed, Forbidden, Late, LinkError, Malformed, Replayed, TooLarge, Unreachable
 
-__all__ = ["BY_STATUS", "Failed", "Forbidden", "Late", "LinkError", "Malformed", "Replayed", "TooLarge", "Unreachable"]
+__all__ = [
+    "BY_STATUS",
+    "LONGEST_LINE",
+    "Failed",
+    "Forbidden",
+    "Late",
+    "LinkError",
+    "Malformed",
+    "Replayed",
+    "TooLarge",
+    "Unreachable",
+    "line",
+]
+
+LONGEST_LINE = 300
 
 BY_STATUS: dict[str, type[LinkError]] = {
     error.status: error for error in (Unreachable, Late, Replayed, TooLarge, Malformed, Forbidden, Failed)
 }
+
+
+def line(text: object) -> str:
+    """Text from outside as one printable line of at most `LONGEST_LINE` characters, for errors and logs."""
+    printable = "".join(character if character.isprintable() else " " for character in str(text))
+    return " ".join(printable.split())[:LONGEST_LINE]
