@@ -9,6 +9,7 @@ FishboneError
 │   ├── Replayed             the message has been there before
 │   ├── TooLarge             the frame is longer than the receiver takes
 │   ├── Malformed            the frame is no message, or answers something else
+│   ├── Rejected             the answer has the right form and a content that cannot be used
 │   ├── Forbidden            the policy does not let this message pass
 │   └── Failed               the other party could not do what it was asked for
 ├── GateError                an exported file is not what it has to be (`fishbone.export`)
@@ -32,6 +33,7 @@ __all__ = [
     "Late",
     "LinkError",
     "Malformed",
+    "Rejected",
     "Replayed",
     "TooLarge",
     "Unreachable",
@@ -97,6 +99,12 @@ class Malformed(LinkError):
     """The frame is no message, or not one that answers what was asked."""
 
     status = "malformed"
+
+
+class Rejected(LinkError):
+    """The answer has the right form, and a content that cannot be used, such as weights that are not finite."""
+
+    status = "rejected"
 
 
 class Forbidden(LinkError):

@@ -1,20 +1,21 @@
 """A federation small enough for exact comparisons: 6x8 images, 3 classes."""
 
-from functools import partial
-
 import numpy as np
 import torch
 
-from fishbone.federated.aggregate import class_half
-from fishbone.federated.local import LocalTraining
+from fishbone.federated.engines.in_process import in_process
+from fishbone.federated.methods.hovefl import HoVeFL
 from fishbone.federated.roles import HorizontalRole, assign, vertical_role
-from fishbone.federated.rounds import SERVER_RATES, Federation
-from fishbone.federated.simulate import in_process
+from fishbone.federated.rounds import Federation
+from fishbone.federated.work import LocalWork
 from fishbone.nn.models import build
+from fishbone.nn.optimiser import Optimiser
 from fishbone.seeding import torch_generator
 
 SHAPE, CLASSES, EMBEDDING = (1, 6, 8), 3, 4
-OPTIMISERS = {"sgd": partial(torch.optim.SGD, lr=0.3), "adam": partial(torch.optim.Adam, lr=0.01)}
+OPTIMISERS = {"sgd": Optimiser("sgd", 0.3), "adam": Optimiser("adam", 0.01)}
+
+HOVEFL = HoVeFL()
 
 
 def samples(count, seed=0):
@@ -35,8 +36,8 @@ def weights_of(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def local_training(optimiser="sgd", epochs=2, batch=7, seed=0):
-    return LocalTraining(seed, epochs, batch, OPTIMISERS[optimiser])
+def local_work(optimiser="sgd", epochs=2, batch=7, seed=0, deadline=None):
+    return LocalWork(seed, epochs, batch, OPTIMISERS[optimiser], deadline)
 
 
 def one_horizontal(count, name="h00000"):
@@ -54,18 +55,18 @@ def mixed_roles(labels, horizontal, vertical, parties=2):
     )  # fmt: skip
 
 
-def federate(roles, data, local, parties=2, weighting=class_half, rate="constant", transport=None):
-    """A `Federation` in this process, and its start weights."""
+def federate(roles, data, work, parties=2, method=HOVEFL, **how):
+    """A `Federation` in this process, and its state before the first round."""
     model = network(parties)
-    transport = transport or in_process(roles, model, *data, local)
-    return Federation(roles, transport, weighting, SERVER_RATES[rate]), weights_of(model)
+    federation = Federation(roles, in_process(roles, model, *data, **how), method, work)
+    return federation, federation.start(weights_of(model))
 
 
-def rounds(federation, weights, count):
+def rounds(federation, state, count):
     """Weights after rounds 1 … count."""
     for number in range(1, count + 1):
-        weights = federation.round(number, weights).weights
-    return weights
+        state = federation.round(number, state).state
+    return state.weights
 
 
 def same(first, second):

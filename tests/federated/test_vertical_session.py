@@ -4,7 +4,7 @@ from small_federation import (
     EMBEDDING,
     OPTIMISERS,
     federate,
-    local_training,
+    local_work,
     network,
     one_group,
     one_horizontal,
@@ -15,17 +15,27 @@ from small_federation import (
 )
 from torch.nn import functional as F
 
-from fishbone.federated.devices import HorizontalDevice
-from fishbone.federated.messages import Begin, EmbeddingGradient, EmbeddingRequest, Finish, Train
-from fishbone.federated.simulate import in_process
-from fishbone.nn.two_branch import halves
+from fishbone.federated.engines.in_process import in_process
+from fishbone.federated.messages import (
+    SERVER,
+    Begin,
+    Done,
+    EmbeddingGradient,
+    EmbeddingRequest,
+    Finish,
+    NamedMethod,
+    Train,
+)
+from fishbone.nn.two_branch import columns
+from fishbone.wire.errors import Forbidden, Malformed, Replayed
+from fishbone.wire.memory import Memory
 
 
-def trained_whole(model, data, local, optimiser, owner, number=1):
+def trained_whole(model, data, work, optimiser, owner, number=1):
     """The textbook loop on the whole network, in one graph with one optimiser; mean loss of the last epoch."""
     inputs, labels = data
-    step = OPTIMISERS[optimiser](model.parameters())
-    for epoch in local.batches(owner, number, len(labels)):
+    step = OPTIMISERS[optimiser].make(model.parameters())
+    for epoch in work.batches(owner, number, len(labels)):
         losses = []
         for batch in epoch:
             step.zero_grad()
@@ -39,34 +49,42 @@ def trained_whole(model, data, local, optimiser, owner, number=1):
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("parties", [1, 2, 3, 4])
 def test_split_training_equals_whole_bit_for_bit(parties, optimiser):
-    data, local = samples(30), local_training(optimiser)
-    federation, start = federate([one_group(30, parties)], data, local, parties)
+    data, work = samples(30), local_work(optimiser)
+    federation, start = federate([one_group(30, parties)], data, work, parties)
     result = federation.round(1, start)
     whole = network(parties)
-    loss = trained_whole(whole, data, local, optimiser, "v00000")
-    assert same(result.weights, weights_of(whole))
+    loss = trained_whole(whole, data, work, optimiser, "v00000")
+    assert same(result.state.weights, weights_of(whole))
     assert result.train_loss == loss
-    assert not same(result.weights, start)
+    assert not same(result.state.weights, start.weights)
 
 
 def test_vertical_group_equals_horizontal_device_with_the_same_samples():
     # So nothing vertical is tested by comparing mixes whose groups are IID and whose devices are not.
-    data, local = samples(40), local_training()
-    group, start = federate([one_group(40, name="m")], data, local)
-    device, _ = federate([one_horizontal(40, name="m")], data, local)
+    data, work = samples(40), local_work()
+    group, start = federate([one_group(40, name="m")], data, work)
+    device, _ = federate([one_horizontal(40, name="m")], data, work)
     assert same(rounds(group, start, 3), rounds(device, start, 3))
 
 
-def devices_of(transport):
-    return transport._devices
+class Noted(Memory):
+    """A carrier that notes its actors."""
+
+    def __init__(self, policy, observers=()):
+        super().__init__(policy, observers)
+        self.actors = {}
+
+    def attach(self, address, actor):
+        self.actors[address] = actor
+        super().attach(address, actor)
 
 
 @pytest.mark.parametrize("parties", [1, 2, 3])
 def test_each_party_holds_its_own_columns_and_nothing_else(parties):
     inputs, labels = samples(20)
     role = one_group(20, parties)
-    devices = devices_of(in_process([role], network(parties), inputs, labels, local_training()))
-    for party, part in zip(role.parties, halves(inputs, parties), strict=True):
+    devices = in_process([role], network(parties), inputs, labels, carrier=Noted).parties.actors
+    for party, part in zip(role.parties, columns(inputs, parties), strict=True):
         held = devices[party].inputs
         assert torch.equal(held, part)
         assert held.untyped_storage().nbytes() == part.numel() * 4
@@ -81,58 +99,125 @@ def test_each_party_holds_its_own_columns_and_nothing_else(parties):
 
 
 def test_only_embeddings_gradients_and_own_weights_cross():
-    data, local, role = samples(14), local_training(), one_group(14)
-    federation, start = federate([role], data, local)
-    transport = Recording(federation.transport)
-    for device in devices_of(federation.transport).values():
-        if hasattr(device, "transport"):
-            device.transport = transport
-    type(federation)(federation.roles, transport, federation.weighting, federation.server_rate).round(1, start)
-    crossed = [message for address, message in transport.seen if address in role.parties]
+    data, work, role = samples(14), local_work(), one_group(14)
+    seen = []
+    federation, start = federate(
+        [role], data, work, carrier=lambda policy, observers: Memory(policy, [*observers, seen.append])
+    )
+    federation.round(1, start)
+    crossed = [envelope.message for envelope in seen if envelope.receiver in role.parties]
     for message in crossed:
         match message:
             case Begin():
                 assert len({name.split(".")[1] for name in message.weights}) == 1
             case EmbeddingGradient():
-                assert message.values.shape == (7, EMBEDDING)
+                assert message.gradient.shape == (7, EMBEDDING)
             case _:
                 assert isinstance(message, EmbeddingRequest | Finish)
     assert sum(isinstance(message, EmbeddingGradient) for message in crossed) == 2 * 2 * 2
 
 
-class Recording:
-    """A transport that notes every request."""
-
-    def __init__(self, inner):
-        self.inner, self.seen = inner, []
-
-    def request(self, address, message):
-        self.seen.append((address, message))
-        return self.inner.request(address, message)
-
-    def drain_traffic(self):
-        return self.inner.drain_traffic()
+PLAIN = NamedMethod("fedavg", {})
+PARTY, HOLDER = "v00000/party0", "v00000/labels"
 
 
-@pytest.mark.parametrize("stale", [(1, 1), (2, 0), (1, 2)], ids=["repeated", "early", "of another round"])
-def test_a_message_out_of_turn_is_refused(stale):
-    data, role = samples(14), one_group(14)
-    model = network()
-    transport = in_process([role], model, *data, local_training())
-    party = role.parties[0]
-    bottom = {name: value for name, value in weights_of(model).items() if name.startswith("bottoms.0.")}
-    transport.request(party, Begin(2, bottom))
+@pytest.fixture
+def asked():
+    """(ask as somebody, the weights of party 0): a group of 14 samples, two steps an epoch, two epochs."""
+    memory = in_process([one_group(14), one_group(14, name="v00001")], network(), *samples(14)).parties
+    links = {address: memory.link(address, role) for address, role in
+             [(SERVER, SERVER), (HOLDER, "label_holder"), ("v00001/labels", "label_holder")]}  # fmt: skip
+    bottom = {name: value for name, value in weights_of(network()).items() if name.startswith("bottoms.0.")}
+    return lambda sender, message: links[sender].ask(PARTY, message), bottom
+
+
+def learn(ask, round_, step):
+    embedding = ask(HOLDER, EmbeddingRequest(round_, step)).embedding
+    return ask(HOLDER, EmbeddingGradient(round_, step, torch.ones_like(embedding)))
+
+
+@pytest.mark.parametrize(
+    ("other", "error"),
+    [((1, 1), Replayed), ((2, 0), Replayed), ((1, 2), Replayed), ((2, 3), Malformed), ((3, 2), Malformed)],
+    ids=["of another round and step", "repeated", "of another round", "too early", "of a later round"],
+)
+def test_a_message_out_of_turn_is_refused(asked, other, error):
+    ask, bottom = asked
+    ask(SERVER, Begin(2, bottom, {}, local_work(), PLAIN))
     for step in (0, 1):
-        values = transport.request(party, EmbeddingRequest(2, step)).values
-        transport.request(party, EmbeddingGradient(2, step, torch.ones_like(values)))
-    with pytest.raises(RuntimeError, match="is at round 2, step 2"):
-        transport.request(party, EmbeddingRequest(*stale))
+        assert isinstance(learn(ask, 2, step), Done)
+    with pytest.raises(error, match="is at round 2, step 2"):
+        ask(HOLDER, EmbeddingRequest(*other))
+    assert isinstance(learn(ask, 2, 2), Done)  # the session goes on
 
 
-def test_a_device_refuses_a_message_that_is_not_for_its_role():
-    device = HorizontalDevice("h", network(), *samples(5), local_training())
-    with pytest.raises(RuntimeError, match="h cannot answer"):
-        device.handle(Finish(1))
-    party = devices_of(in_process([one_group(5)], network(), *samples(5), local_training()))["v00000/party0"]
-    with pytest.raises(RuntimeError, match="cannot answer"):
-        party.handle(Train(1, {}))
+def test_within_a_step_embedding_and_gradient_take_turns(asked):
+    ask, bottom = asked
+    with pytest.raises(Malformed, match="has not begun"):
+        ask(HOLDER, EmbeddingRequest(1, 0))
+    ask(SERVER, Begin(1, bottom, {}, local_work(), PLAIN))
+    with pytest.raises(Malformed, match="has sent no embedding of step 0"):
+        ask(HOLDER, EmbeddingGradient(1, 0, torch.ones(7, EMBEDDING)))
+    ask(HOLDER, EmbeddingRequest(1, 0))
+    with pytest.raises(Replayed, match="has sent its embedding of step 0"):
+        ask(HOLDER, EmbeddingRequest(1, 0))
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [torch.ones(7, EMBEDDING + 1), torch.ones(6, EMBEDDING), torch.ones(7, EMBEDDING).double(),
+     torch.full((7, EMBEDDING), torch.nan)],
+    ids=["wider", "fewer", "float64", "nan"],
+)  # fmt: skip
+def test_a_gradient_that_is_not_the_embeddings_is_refused(asked, gradient):
+    ask, bottom = asked
+    ask(SERVER, Begin(1, bottom, {}, local_work(), PLAIN))
+    ask(HOLDER, EmbeddingRequest(1, 0))
+    with pytest.raises(Malformed, match="needs a finite gradient"):
+        ask(HOLDER, EmbeddingGradient(1, 0, gradient))
+
+
+def test_a_party_answers_its_own_label_holder_only(asked):
+    ask, bottom = asked
+    ask(SERVER, Begin(1, bottom, {}, local_work(), PLAIN))
+    with pytest.raises(Forbidden, match=r"v00001/labels; v00000/party0 answers v00000/labels"):
+        ask("v00001/labels", EmbeddingRequest(1, 0))
+    with pytest.raises(Forbidden):
+        ask(SERVER, EmbeddingRequest(1, 0))
+
+
+def test_a_session_ends_after_its_last_step_and_not_before(asked):
+    ask, bottom = asked
+    with pytest.raises(Malformed, match="in no session of round 1"):
+        ask(SERVER, Finish(1))
+    ask(SERVER, Begin(1, bottom, {}, local_work(epochs=1), PLAIN))
+    with pytest.raises(Malformed, match="at step 0 of 2"):
+        ask(SERVER, Finish(1))
+    learn(ask, 1, 0)
+    learn(ask, 1, 1)
+    with pytest.raises(Malformed, match="at its last step, 2"):
+        ask(HOLDER, EmbeddingRequest(1, 2))
+    with pytest.raises(Malformed, match="in no session of round 2"):
+        ask(SERVER, Finish(2))
+    update = ask(SERVER, Finish(1))
+    assert update.weights.keys() == bottom.keys()
+    assert (update.round, update.loss) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda w: w[:1], lambda w: w.double(), lambda w: w * torch.nan],
+    ids=["shape", "type", "nan"],
+)
+def test_weights_that_are_not_the_partys_are_refused(asked, change):
+    ask, bottom = asked
+    with pytest.raises(Malformed, match="other weights than v00000/party0"):
+        ask(SERVER, Begin(1, {name: change(value) for name, value in bottom.items()}, {}, local_work(), PLAIN))
+    with pytest.raises(Malformed, match="other weights"):
+        ask(SERVER, Begin(1, {}, {}, local_work(), PLAIN))
+
+
+def test_a_message_for_another_role_is_forbidden(asked):
+    ask, bottom = asked
+    with pytest.raises(Forbidden):
+        ask(SERVER, Train(1, bottom, {}, local_work(), PLAIN))

@@ -16,7 +16,8 @@ from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.errors import InputError
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model
-from fishbone.stages.federate import Params, Plan, command
+from fishbone.stages.federate.command import command
+from fishbone.stages.federate.params import Params, Plan
 
 PARAMS = {
     "members": 6,
@@ -164,7 +165,7 @@ def test_a_network_whose_test_loss_is_not_finite_is_not_written(data, tmp_path, 
         found = evaluate(model, inputs, labels)
         return found | {"loss": math.nan} if len(labels) == test else found
 
-    monkeypatch.setattr("fishbone.nn.evaluate.evaluate", spoilt)
+    monkeypatch.setattr("fishbone.stages.federate.job.evaluate", spoilt)
     with pytest.raises(InputError, match=r"^learning_rate\.fedavg: .*: the test loss is nan"):
         federate(data, tmp_path / "out", "fedavg")
     assert not any((tmp_path / "out").glob("*.*"))
@@ -172,7 +173,7 @@ def test_a_network_whose_test_loss_is_not_finite_is_not_written(data, tmp_path, 
 
 def test_checkpoint_of_other_work_is_ignored(data, tmp_path, monkeypatch):
     checkpoint = tmp_path / "c.safetensors"
-    monkeypatch.setattr("fishbone.nn.models.save_model", lambda *_: 1 / 0)
+    monkeypatch.setattr("fishbone.stages.federate.job.save_model", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         federate(data, tmp_path / "other", "hovefl-4-2", checkpoint)
     assert checkpoint.exists()

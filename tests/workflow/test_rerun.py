@@ -57,7 +57,7 @@ def test_a_further_data_source_reruns_no_other_data_set(finished):
     ("file", "stages"),
     [
         ("src/fishbone/pruning/masks.py", {"prune", "export", "bench", "report"}),
-        ("src/fishbone/federated/aggregate.py", {"federate", "gan", "report"}),
+        ("src/fishbone/federated/weightings.py", {"federate", "report"}),
         ("src/fishbone/bench/agent.py", {"bench", "report"}),
         ("src/fishbone/report/template.html", {"report"}),
         ("src/fishbone/provenance/track.py", set()),

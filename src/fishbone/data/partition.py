@@ -3,7 +3,7 @@
 A partition takes labels (N,) and gives one sorted int64 array of positions in them per device: disjoint, none
 empty. ``iid`` and ``shards`` give every device the same number and leave out the remainder, as HoVeFL's code does;
 ``dirichlet`` and ``quantity`` place every sample. Vertical cuts, by columns of the
-image and not by samples, are `fishbone.nn.two_branch.halves`.
+image and not by samples, are `fishbone.nn.two_branch.columns`.
 """
 
 import numpy as np

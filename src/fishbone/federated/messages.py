@@ -1,99 +1,143 @@
-"""What crosses between server, devices, parties and label holders: frozen values, tensors by name.
+"""What crosses between server, horizontal devices, parties and label holders, and who may send it to whom.
 
-``kind`` says what the tensors of a message are (for the byte counts). Receivers must
-not write into received tensors: a transport inside one process hands over the sender's own.
+Tensors go under the global network's names. ``beside`` is what a method sends with the weights, such as SCAFFOLD's
+control variates: tensors under the names of weights, so that each party gets those of its part of the network.
 """
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class Train:
-    """Server → horizontal device or label holder: train from these weights; answered by `Update`."""
-
-    kind: ClassVar = "weights"
-    round: int
-    weights: dict[str, Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Begin:
-    """Server → party: take these weights and wait for the label holder; answered by `Done`."""
-
-    kind: ClassVar = "weights"
-    round: int
-    weights: dict[str, Tensor]
+from fishbone.federated.work import LocalWork
+from fishbone.wire.message import Message
+from fishbone.wire.policy import Policy, Rule
 
 
 @dataclass(frozen=True)
-class Finish:
+class NamedMethod:
+    """A method as it is sent: its name in the receiver's table of methods, and its settings."""
+
+    name: str
+    settings: dict[str, bool | int | float | str]
+
+
+@dataclass(frozen=True, eq=False)
+class Train(Message):
+    """Server → horizontal device or label holder: train from these weights; answered by `Update` or `Diverged`."""
+
+    kind: ClassVar[str] = "train"
+    round: int
+    weights: dict[str, Tensor]
+    beside: dict[str, Tensor]
+    work: LocalWork
+    method: NamedMethod
+
+
+@dataclass(frozen=True, eq=False)
+class Begin(Message):
+    """Server → party: take these weights and wait for the label holder; answered by `Done`."""
+
+    kind: ClassVar[str] = "begin"
+    round: int
+    weights: dict[str, Tensor]
+    beside: dict[str, Tensor]
+    work: LocalWork
+    method: NamedMethod
+
+
+@dataclass(frozen=True, eq=False)
+class Finish(Message):
     """Server → party: the session is over; answered by `Update`."""
 
-    kind: ClassVar = "control"
+    kind: ClassVar[str] = "finish"
     round: int
 
 
 @dataclass(frozen=True, eq=False)
-class Update:
-    """Trained weights, under the global network's names.
+class Update(Message):
+    """Trained weights, and what the method sends back: names, shapes and types are those of what was sent.
 
     ``loss`` is the mean training loss of the last local epoch in nats; None from a party, which sees no labels.
     """
 
-    kind: ClassVar = "weights"
-    sender: str
+    kind: ClassVar[str] = "update"
     round: int
     weights: dict[str, Tensor]
+    beside: dict[str, Tensor]
     loss: float | None
 
 
-@dataclass(frozen=True)
-class EmbeddingRequest:
-    """Label holder → party: embed the samples of this step; answered by `Embedding`."""
+@dataclass(frozen=True, eq=False)
+class EmbeddingRequest(Message):
+    """Label holder → party: embed the samples of this step; answered by `Embedding` or `Diverged`."""
 
-    kind: ClassVar = "control"
+    kind: ClassVar[str] = "embedding_request"
     round: int
     step: int
 
 
 @dataclass(frozen=True, eq=False)
-class Embedding:
-    """``values``: (B, embedding) float32."""
+class Embedding(Message):
+    """Party → label holder: (B, embedding) float32."""
 
-    kind: ClassVar = "embeddings"
+    kind: ClassVar[str] = "embedding"
     round: int
     step: int
-    values: Tensor
+    embedding: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddingGradient:
+class EmbeddingGradient(Message):
     """Label holder → party: dL/d(embedding), (B, embedding) float32; answered by `Done`."""
 
-    kind: ClassVar = "embeddings"
+    kind: ClassVar[str] = "embedding_gradient"
     round: int
     step: int
-    values: Tensor
+    gradient: Tensor
 
 
-@dataclass(frozen=True)
-class Done:
-    kind: ClassVar = "control"
+@dataclass(frozen=True, eq=False)
+class Done(Message):
+    """It was done, and there is nothing to say about it."""
+
+    kind: ClassVar[str] = "done"
 
 
-Message = Train | Begin | Finish | Update | EmbeddingRequest | Embedding | EmbeddingGradient | Done
+@dataclass(frozen=True, eq=False)
+class Diverged(Message):
+    """Training came to a number that is not finite. It is said in numbers: a text would come from a stranger.
+
+    ``epoch`` (None in a group's session, which counts its steps through) and ``step`` are counted from 1.
+    """
+
+    kind: ClassVar[str] = "diverged"
+    round: int
+    epoch: int | None
+    step: int
+    what: Literal["loss", "embedding", "gradient"]
+    value: Literal["nan", "inf", "-inf"]
 
 
-def payload_bytes(message: Message) -> int:
-    """Bytes of the tensors in a message, without framing."""
-    total = 0
-    for field in fields(message):
-        match getattr(message, field.name):
-            case Tensor() as tensor:
-                total += tensor.nbytes
-            case dict() as weights:
-                total += sum(tensor.nbytes for tensor in weights.values())
-    return total
+SERVER = "server"  # the address, and the role
+HORIZONTAL, PARTY, LABEL_HOLDER = "horizontal", "party", "label_holder"
+
+POLICY = Policy(
+    [
+        Rule(Train, SERVER, HORIZONTAL),
+        Rule(Update, HORIZONTAL, SERVER),
+        Rule(Diverged, HORIZONTAL, SERVER),
+        Rule(Train, SERVER, LABEL_HOLDER),
+        Rule(Update, LABEL_HOLDER, SERVER),
+        Rule(Diverged, LABEL_HOLDER, SERVER),
+        Rule(Begin, SERVER, PARTY),
+        Rule(Finish, SERVER, PARTY),
+        Rule(Done, PARTY, SERVER),
+        Rule(Update, PARTY, SERVER),
+        Rule(EmbeddingRequest, LABEL_HOLDER, PARTY),
+        Rule(EmbeddingGradient, LABEL_HOLDER, PARTY),
+        Rule(Embedding, PARTY, LABEL_HOLDER),
+        Rule(Diverged, PARTY, LABEL_HOLDER),
+        Rule(Done, PARTY, LABEL_HOLDER),
+    ]
+)

@@ -12,11 +12,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from fishbone.federated.aggregate import Contribution, weighted_mean
-from fishbone.federated.messages import Update
 from fishbone.gan import state
 from fishbone.gan.server import Server
 from fishbone.gan.user import User
+from fishbone.nn.averages import weighted_mean
 from fishbone.nn.divergence import require_finite
 from fishbone.split.chain import routes
 from fishbone.split.wire import Route, Wire
@@ -77,7 +76,7 @@ class FslGan:
             losses = self._step(step)
             require_finite(losses.sum().item(), "the loss", f"round {number + 1}, step {step + 1}", field=self.field)
             sums += losses
-        self.discriminator = self._average(number)
+        self.discriminator = self._average()
         discriminator_loss, generator_loss = (sums / self.steps).tolist()
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
 
@@ -102,16 +101,16 @@ class FslGan:
                 {n: self.wire.send("weights", self.server.name, device, self.discriminator[n], n) for n in names}
             )
 
-    def _average(self, number: int) -> dict[str, Tensor]:
-        contributions = []
+    def _average(self) -> dict[str, Tensor]:
+        parts = {}
         for user in self.users:
             weights = {
                 name: self.wire.send("weights", device, self.server.name, value, name)
                 for device, stage in zip(user.chain.devices, user.chain.stages, strict=True)
                 for name, value in stage.module.state_dict().items()
             }
-            contributions.append(Contribution(self.shares[user.name], Update(user.name, number, weights, None)))
-        mean = weighted_mean(contributions)
+            parts[user.name] = (self.shares[user.name], weights)
+        mean = weighted_mean(parts)
         return {name: mean[name].to(old.dtype) for name, old in self.discriminator.items()}
 
     def save(self) -> tuple[dict[str, Tensor], dict]:

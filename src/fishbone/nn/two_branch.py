@@ -1,6 +1,6 @@
-"""The two-branch network of HoVeFL's MNIST experiments: one branch per vertical half.
+"""The two-branch network of HoVeFL's MNIST experiments: one branch per party.
 
-Every party's half of the image passes its own bottom (flatten, Linear, ReLU); the concatenated embeddings
+Every party's columns of the image passes its own bottom (flatten, Linear, ReLU); the concatenated embeddings
 pass the top (Linear, ReLU, Linear). From the authors' description (bottoms
 Linear(392, 64) on 28x14 column halves, top 128 → 500 → 10), logits without the redundant log-softmax.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-def halves(x: Tensor, parties: int = 2) -> list[Tensor]:
+def columns(x: Tensor, parties: int = 2) -> list[Tensor]:
     """Columns of (B, C, H, W) cut into ``parties`` parts of equal width; the last takes the rest."""
     width = x.shape[-1] // parties
     return [x[..., p * width : None if p == parties - 1 else (p + 1) * width] for p in range(parties)]
@@ -27,7 +27,7 @@ class TwoBranch(nn.Module):
     def __init__(self, shape: list[int], classes: int, embedding: int = 64, hidden: int = 500, parties: int = 2):
         super().__init__()
         channels, height, width = shape
-        parts = halves(torch.empty(1, channels, height, width), parties)
+        parts = columns(torch.empty(1, channels, height, width), parties)
         self.parties = parties
         self.bottoms = nn.ModuleList(
             nn.Sequential(nn.Flatten(), nn.Linear(part[0].numel(), embedding), nn.ReLU()) for part in parts
@@ -35,5 +35,5 @@ class TwoBranch(nn.Module):
         self.top = nn.Sequential(nn.Linear(parties * embedding, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = halves(x, self.parties)
+        parts = columns(x, self.parties)
         return self.top(torch.cat([bottom(part) for bottom, part in zip(self.bottoms, parts, strict=True)], dim=1))

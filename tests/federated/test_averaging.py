@@ -1,4 +1,3 @@
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,16 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishbone.federated.aggregate import (
-    Contribution,
-    admissible,
-    by_samples,
-    class_half,
-    server_step,
-    weighted_mean,
-)
-from fishbone.federated.messages import Update
+from fishbone.federated.methods.fedavg import moved
+from fishbone.federated.methods.protocol import Answers, Trained
 from fishbone.federated.roles import HorizontalRole, vertical_role
+from fishbone.federated.weightings import by_samples, class_half
+from fishbone.nn.averages import weighted_mean
 
 members = st.tuples(st.integers(0, 20), st.integers(0, 20)).filter(any)
 models = st.integers(1, 8).flatmap(
@@ -32,11 +26,11 @@ def roles(horizontal, vertical, sizes=lambda i: 5):
     ]
 
 
-def contributions(vectors, shares):
-    return [
-        Contribution(share, Update(f"h{i:05d}", 1, {"w": torch.tensor(vector)}, 0.0))
+def parts(vectors, shares):
+    return {
+        f"h{i:05d}": (share, {"w": torch.tensor(vector)})
         for i, (vector, share) in enumerate(zip(vectors, shares, strict=True))
-    ]
+    }
 
 
 @given(members=members, rule=st.sampled_from([class_half, by_samples]))
@@ -62,7 +56,7 @@ def test_sample_weights_are_shares_of_the_samples():
 def test_identical_models_aggregate_to_themselves(vector, members):
     shares = class_half(roles(*members)).values()
     before = {"w": torch.zeros(len(vector))}
-    after = server_step(before, weighted_mean(contributions([vector] * sum(members), shares)), 1.0)
+    after = moved(before, weighted_mean(parts([vector] * sum(members), shares)), 1.0)
     assert torch.equal(after["w"], torch.tensor(vector))
 
 
@@ -70,51 +64,37 @@ def test_identical_models_aggregate_to_themselves(vector, members):
 def test_the_mean_lies_between_the_models(vectors):
     shares = class_half(roles(len(vectors), 0)).values()
     stacked = torch.tensor(vectors)
-    mean = server_step({"w": stacked[0]}, weighted_mean(contributions(vectors, shares)), 1.0)["w"]
+    mean = moved({"w": stacked[0]}, weighted_mean(parts(vectors, shares)), 1.0)["w"]
     assert (stacked.amin(0) <= mean).all()
     assert (mean <= stacked.amax(0)).all()
 
 
 @given(vectors=models, data=st.data())
 def test_order_of_arrival_does_not_change_a_bit(vectors, data):
-    arrived = contributions(vectors, class_half(roles(len(vectors), 0)).values())
-    shuffled = data.draw(st.permutations(arrived))
+    arrived = parts(vectors, class_half(roles(len(vectors), 0)).values())
+    shuffled = dict(data.draw(st.permutations(list(arrived.items()))))
     assert torch.equal(weighted_mean(arrived)["w"], weighted_mean(shuffled)["w"])
 
 
 def test_sums_are_taken_in_float64():
     # 1e8 swallows the 1 in float32.
     thirds = [Fraction(1, 3)] * 3
-    mean = weighted_mean(contributions([[1e8], [3.0], [-1e8]], thirds))["w"]
+    mean = weighted_mean(parts([[1e8], [3.0], [-1e8]], thirds))["w"]
     assert mean.item() == pytest.approx(1.0, abs=1e-7)
 
 
 def test_server_rate_moves_part_of_the_way():
-    step = server_step({"w": torch.tensor([1.0])}, {"w": torch.tensor([4.0], dtype=torch.float64)}, 1 / 3)
+    step = moved({"w": torch.tensor([1.0])}, {"w": torch.tensor([4.0], dtype=torch.float64)}, 1 / 3)
     assert step["w"].dtype == torch.float32
     assert step["w"].item() == 2.0
 
 
-SENT = {"w": torch.zeros(2, 3), "b": torch.zeros(3)}
-GOOD = Update("h00000", 4, {"w": torch.ones(2, 3), "b": torch.ones(3)}, 0.5)
+def test_answers_of_a_round_are_averaged_with_their_shares():
+    def trained(weight, sent_beside, loss):
+        return Trained({"w": torch.tensor([weight])}, {"w": torch.tensor([sent_beside])}, loss)
 
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"sender": "h00001"},
-        {"round": 3},
-        {"loss": float("nan")},
-        {"weights": {"w": torch.ones(2, 3)}},
-        {"weights": GOOD.weights | {"c": torch.ones(1)}},
-        {"weights": GOOD.weights | {"b": torch.ones(4)}},
-        {"weights": GOOD.weights | {"b": torch.ones(3, dtype=torch.float64)}},
-        {"weights": GOOD.weights | {"b": torch.tensor([1, float("nan"), 1])}},
-        {"weights": GOOD.weights | {"b": torch.tensor([1, float("inf"), 1])}},
-    ],
-    ids=["sender", "late", "loss", "missing", "extra", "shape", "type", "nan", "inf"],
-)
-def test_a_faulty_update_is_not_admitted(fault):
-    assert admissible(GOOD, SENT, "h00000", 4)
-    assert admissible(replace(GOOD, loss=None), SENT, "h00000", 4)
-    assert not admissible(replace(GOOD, **fault), SENT, "h00000", 4)
+    shares = {"h00001": Fraction(1, 4), "h00000": Fraction(3, 4)}
+    answers = Answers(3, shares, {"h00001": trained(8.0, 0.0, 4.0), "h00000": trained(4.0, 2.0, 1.0)})
+    assert answers.mean()["w"].tolist() == [5.0]
+    assert answers.mean_beside()["w"].tolist() == [1.5]
+    assert answers.mean_loss() == 1.75

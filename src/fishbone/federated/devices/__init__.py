@@ -1,0 +1,1 @@
+"""The devices: what each one holds and how it answers."""

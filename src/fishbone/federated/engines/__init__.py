@@ -1,0 +1,1 @@
+"""Where the parties of a federation run; what they compute is the same everywhere."""

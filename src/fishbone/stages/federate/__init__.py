@@ -1,0 +1,1 @@
+"""``fishbone federate``: HoVeFL, FedAvg or centralised training of one two-branch network."""
