@@ -68,7 +68,7 @@ def full() -> Full:
 
 
 def question(*numbers: float) -> Question:
-    return Question(torch.tensor(numbers or (1.0, 2.0)))
+    return Question(torch.tensor(numbers or (1, 2), dtype=torch.float32))
 
 
 class Adder:

@@ -5,6 +5,7 @@ import torch
 from small_federation import federate, local_work, mixed_roles, rounds, same, samples
 from small_methods import FedAvgM, FedProx, Scaffold
 
+from fishbone.errors import InputError
 from fishbone.federated.messages import NamedMethod
 from fishbone.federated.methods import METHODS
 from fishbone.federated.methods.fedavg import FedAvg
@@ -124,5 +125,5 @@ def test_server_momentum_adds_the_earlier_moves():
 def test_a_device_takes_part_only_in_methods_that_it_knows():
     roles = mixed_roles(LABELS, 2, 1)
     federation, start = federate(roles, DATA, local_work(), method=FedProx(mu=0.1))
-    with pytest.raises(Exception, match="3 members malformed, none left.*knows no method 'fedprox'"):
+    with pytest.raises(InputError, match=r"3 members malformed, none left.*knows no method 'fedprox'"):
         federation.round(1, start)

@@ -36,7 +36,6 @@ from fishbone.federated.rounds import Federation
 from fishbone.nn.evaluate import evaluate
 from fishbone.seeding import numpy_generator
 from fishbone.wire.errors import Unreachable
-from fishbone.wire.memory import Memory
 from fishbone.wire.message import Refusal
 
 DATA = samples(144)
@@ -220,8 +219,7 @@ def test_an_address_that_nobody_has_is_unreachable():
     wider = replace(federation, roles=[*roles, one_horizontal(5, "h00009")])
     result = wider.round(1, start)
     assert result.left_out == {"h00009": "unreachable"}
-    assert same(result.state.weights, federation.round(2, start).state.weights) is False
-    assert same(result.state.weights, federate(roles, DATA, local_work())[0].round(1, start).state.weights)
+    assert same(result.state.weights, federation.round(1, start).state.weights)
 
 
 @pytest.mark.parametrize("member", ["h00002", "v00001/party0", "v00001/labels"])
@@ -262,6 +260,7 @@ LIES = {
 STATUS = {
     "an update of another round": "rejected",
     "a refusal without a reason": "failed",
+    "done for an update": "forbidden",
     "an embedding for done": "forbidden",
 }
 
@@ -308,16 +307,6 @@ def test_a_member_whose_training_diverges_ends_the_run_with_its_place(mix, place
     federation, start = federate(mixed_roles(LABELS, *mix), DATA, work)
     with pytest.raises(InputError, match=rf"^learning_rate: training diverged in {place} .*Lower it"):
         federation.round(3, start)
-
-
-def test_messages_through_the_codec_change_no_bit():
-    roles = mixed_roles(LABELS, 3, 2)
-    plain, start = federate(roles, DATA, local_work())
-    coded, _ = federate(roles, DATA, local_work(), carrier=partial(Memory, through_codec=True))
-    first, second = plain.round(1, start), coded.round(1, start)
-    assert same(first.state.weights, second.state.weights)
-    assert (first.train_loss, first.counts) == (second.train_loss, second.counts)
-    assert second.left_out == {}
 
 
 def test_devices_do_not_write_into_the_weights_they_were_sent():

@@ -125,10 +125,8 @@ PARTY, HOLDER = "v00000/party0", "v00000/labels"
 def asked():
     """(ask as somebody, the weights of party 0): a group of 14 samples, two steps an epoch, two epochs."""
     memory = in_process([one_group(14), one_group(14, name="v00001")], network(), *samples(14)).parties
-    links = {address: memory.link(address, role) for address, role in
-             [(SERVER, SERVER), (HOLDER, "label_holder"), ("v00001/labels", "label_holder")]}  # fmt: skip
     bottom = {name: value for name, value in weights_of(network()).items() if name.startswith("bottoms.0.")}
-    return lambda sender, message: links[sender].ask(PARTY, message), bottom
+    return lambda sender, message: memory.ask(sender, PARTY, message, None), bottom
 
 
 def learn(ask, round_, step):

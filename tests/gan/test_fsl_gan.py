@@ -89,7 +89,7 @@ def test_average_of_equal_discriminators_is_each_of_them():
     game = fsl_gan()
     for user in game.users:
         game._send_weights(user)
-    assert equal(game._average(0), game.discriminator)
+    assert equal(game._average(), game.discriminator)
 
 
 def test_average_is_weighted_by_the_users_images():
@@ -97,7 +97,7 @@ def test_average_is_weighted_by_the_users_images():
     for user, value in zip(game.users, (1.0, 2.0, 4.0), strict=True):
         set_weights(user, value)
     expected = np.float32((30 * 1 + 10 * 2 + 20 * 4) / 60)
-    assert all((value == expected).all() for value in game._average(0).values())
+    assert all((value == expected).all() for value in game._average().values())
 
 
 def test_order_in_which_users_are_given_changes_no_bit():

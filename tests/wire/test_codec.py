@@ -143,7 +143,7 @@ def test_any_json_in_an_envelope_is_a_message_with_that_or_a_link_error(field, v
 @pytest.mark.parametrize(
     ("envelope", "reason"),
     [
-        ({"kind": "other"}, "KeyError: 'other'"),
+        ({"kind": "other"}, "'other'"),
         ({"number": -1}, "greater than or equal to 0"),
         ({"number": True}, "valid integer"),
         ({"number": 7.0}, "valid integer"),
@@ -160,7 +160,7 @@ def test_any_json_in_an_envelope_is_a_message_with_that_or_a_link_error(field, v
 )
 def test_an_envelope_that_is_not_the_messages_is_malformed(envelope, reason):
     frame = changed(Question(torch.zeros(2)), **envelope)
-    with pytest.raises(Malformed, match=f"^a frame that is no message: [A-Za-z]+: .*{reason}|KeyError"):
+    with pytest.raises(Malformed, match=f"^a frame that is no message: [A-Za-z]+: .*{reason}"):
         decode(frame, KINDS)
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from fishbone.wire.errors import Late
-
 
 class Deadline:
     """One deadline for all that is asked of a member in a round.
@@ -14,18 +12,9 @@ class Deadline:
     """
 
     def __init__(self, seconds: float | None, clock: Callable[[], float]):
-        self.seconds, self.clock = seconds, clock
+        self.clock = clock
         self._ends = None if seconds is None else clock() + seconds
 
     def left(self) -> float | None:
-        """Seconds left.
-
-        Raises:
-            Late: none are.
-        """
-        if self._ends is None:
-            return None
-        left = self._ends - self.clock()
-        if left <= 0:
-            raise Late(f"the deadline of {self.seconds:g} s for a round is over")
-        return left
+        """Seconds left, for a link to ask with: one that has none left to wait does not ask, but is `Late`."""
+        return None if self._ends is None else self._ends - self.clock()

@@ -133,7 +133,7 @@ class Memory:
 
     def _take(self, address: str, role: str) -> None:
         if address in self._hosts or self.roles.get(address, role) != role:
-            raise ValueError(f"{address} is to be {role}, and there is a {self.roles[address]} of that address")
+            raise ValueError(f"{address} cannot be {role}: a party of role {self.roles[address]} has this address")
         self.roles[address] = role
 
 

@@ -19,8 +19,9 @@ from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.divergence import require_finite
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.loop import resume
-from fishbone.nn.models import build, save_model, sidecar
+from fishbone.nn.models import build, save_model
 from fishbone.nn.optimiser import Optimiser
+from fishbone.nn.sidecar import Sidecar
 from fishbone.nn.two_branch import TwoBranch
 from fishbone.stages.federate.params import Params, family, mix
 
@@ -59,7 +60,7 @@ def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | N
     history = resume(training, params.rounds, progress, _print)
     final = score(training.state.weights, test)
     require_finite(final["loss"], "the test loss", f"round {params.rounds}, the last", field=federation.field)
-    save_model(out / "model.safetensors", model, sidecar(architecture, dataset))
+    save_model(out / "model.safetensors", model, Sidecar.of(architecture, dataset))
     last = history[-1]
     metrics = {
         "test_accuracy": final["accuracy"],

@@ -1,19 +1,18 @@
-"""For tests of protocols: a carrier with faults, a clock that a test sets, and whether a policy is what a run needs."""
+"""A carrier on which messages get lost, late, doubled, swapped and spoilt, and a clock that only a test moves."""
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Literal, get_args
 
 from fishbone.wire.actor import Actor, Link, Packed
 from fishbone.wire.codec import DEFAULT_LIMITS, PREFIX, Limits, decode, encode
-from fishbone.wire.errors import Forbidden, Late, LinkError, Unreachable
+from fishbone.wire.errors import Late, LinkError, Unreachable
 from fishbone.wire.memory import Memory, Observer
 from fishbone.wire.message import Envelope, Message, Refusal
-from fishbone.wire.policy import NO_ROLE, Policy, Rule
+from fishbone.wire.policy import Policy
 
 What = Literal["drop", "delay", "repeat", "reorder", "corrupt", "nan", "raise"]
 
@@ -232,52 +231,3 @@ class _MayRaise:
 
     def unpack(self, packed: Packed) -> Any:
         return self._actor.unpack(packed)
-
-
-def rules_used(envelopes: Iterable[Envelope], roles: Mapping[str, str]) -> frozenset[Rule]:
-    """What rules the envelopes needed, without refusals, which need none.
-
-    Args:
-        envelopes: what an observer saw, such as the ``append`` of a list.
-        roles: address → role, as `Memory.roles`.
-    """
-    return frozenset(
-        Rule(type(one.message), roles.get(one.sender, NO_ROLE), roles.get(one.receiver, NO_ROLE))
-        for one in envelopes
-        if not isinstance(one.message, Refusal)
-    )
-
-
-def check_complete(
-    policy: Policy, envelopes: Sequence[Envelope], roles: Mapping[str, str], *modules: ModuleType
-) -> None:
-    """Hold a policy to a run that does all that the protocol can do.
-
-    Args:
-        policy: the rules.
-        envelopes: what an observer saw in the run, such as the ``append`` of a list.
-        roles: address → role, as `Memory.roles`.
-        modules: where the protocol's messages are defined.
-
-    Raises:
-        AssertionError: a rule was not used, something was sent or tried without one, or no rule names a message.
-    """
-    used = rules_used(envelopes, roles)
-    refusals = [one.message for one in envelopes if isinstance(one.message, Refusal)]
-    defined = {each for module in modules for each in vars(module).values() if _is_message_of(each, module)}
-    problems = [
-        *(f"nobody used {_words(rule)}" for rule in policy.rules - used),
-        *(f"no rule for {_words(rule)}" for rule in used - policy.rules),
-        *(f"no rule for {refusal.reason}" for refusal in refusals if refusal.status == Forbidden.status),
-        *(f"no rule names {message.__name__}" for message in defined - {rule.message for rule in policy.rules}),
-    ]
-    if problems:
-        raise AssertionError("\n".join(sorted(problems)))
-
-
-def _is_message_of(each: object, module: ModuleType) -> bool:
-    return isinstance(each, type) and issubclass(each, Message) and each.__module__ == module.__name__
-
-
-def _words(rule: Rule) -> str:
-    return f"{rule.message.kind} from {rule.sender} to {rule.receiver}"
