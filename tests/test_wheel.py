@@ -93,7 +93,9 @@ def test_verbs_that_need_no_study_run_one_after_the_other_with_defaults(python, 
     data = ("--data", "digits.npz")
     fishbone("train", *data, "--seed", "0", "--params", params("train"), "--out", "run")
     fishbone("prune", *data, "--method", "magnitude", "--model", "run/model.safetensors", "--out", "pruned")
-    fishbone("federate", *data, "--method", "hovefl-12-6", "--seed", "0", "--params", params("federate"), "--out", "fed")
+    fishbone(
+        "federate", *data, "--method", "hovefl-12-6", "--seed", "0", "--params", params("federate"), "--out", "fed"
+    )
     trained = ("--classifier", "run/model.safetensors")
     fishbone("gan", *data, *trained, "--method", "fsl_gan", "--seed", "0", "--params", params("gan"), "--out", "gan")
     networks = ("--model", "pruned/networks.safetensors", "--sparsity", "0.9")

@@ -12,7 +12,7 @@ METHODS = ("dense", "channels", "fls", "obs-first-order", "a.b_c", "n0.5")
 
 
 @pytest.mark.parametrize(
-    ("method", "fraction", "int8"), itertools.product(METHODS, (None, 0.95, 0.0001), (None, *KINDS))
+    ("method", "fraction", "int8"), list(itertools.product(METHODS, (None, 0.95, 0.0001), (None, *KINDS)))
 )
 def test_a_name_is_taken_apart_as_it_was_put_together(method, fraction, int8):
     name = "-".join(str(part) for part in (method, fraction, int8) if part is not None)

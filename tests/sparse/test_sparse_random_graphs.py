@@ -8,8 +8,9 @@ from onnx import helper
 from sparse_graphs import RandomGraph, outputs_agree
 
 from fishbone.sparse.graph import read_graph
+from fishbone.sparse.nodes import UnsupportedGraphError
 from fishbone.sparse.operations import ADD, CONV, LINEAR, MEAN, fused
-from fishbone.sparse.plan import UnsupportedGraphError, compile_plan
+from fishbone.sparse.plan import compile_plan
 
 pytestmark = pytest.mark.xdist_group("sparse")  # each width is compiled once
 STEPS = {

@@ -17,7 +17,8 @@ from fishbone.bench.summary import summarise
 from fishbone.bench.task import write_task
 from fishbone.data.dataset import load_dataset
 from fishbone.export.schema import FileFacts
-from fishbone.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
+from fishbone.sparse.nodes import UnsupportedGraphError
+from fishbone.sparse.plan import RUNTIME, compile_plan
 
 pytestmark = pytest.mark.xdist_group("sparse")  # each width is compiled once
 QUICK = Procedure(

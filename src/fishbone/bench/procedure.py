@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Procedure:
-    """The defaults are the procedure for people; a study gives its own values.
+    """How long and how often to measure. The defaults are for people; a study gives its own values.
 
     Args:
-        threads: of ONNX Runtime; one thread is pinned to one core.
-        seconds: of interleaved warm rounds, for each model and the control.
-        sittings: parts of that time; each loads all models anew.
-        block_ms: of repeated runs of one model within a round.
-        warmup_seconds: for each model, over all sittings; at least 10 runs in each.
-        sustained_seconds: of the baseline alone without rest, to see whether the device slows down; 0: none.
-        cold_runs: fresh processes for each model.
-        images: test images for accuracy; fewer if the data set has fewer.
-        budget_seconds: of wall time for the device; then it reports what it has.
+        threads: how many ONNX Runtime computes with; a single one is pinned to one core.
+        seconds: how long the interleaved warm rounds last, for each model and the control.
+        sittings: into how many parts that time falls; each loads all models anew.
+        block_ms: how long one model runs again and again within a round, in milliseconds.
+        warmup_seconds: how long each model runs before it counts, over all sittings; at least 10 runs in each.
+        sustained_seconds: how long the baseline alone runs without rest, to see whether the device slows down; 0: none.
+        cold_runs: how many fresh processes start each model.
+        images: how many test images give accuracy; fewer if the data set has fewer.
+        budget_seconds: wall time for the device; then it reports what it has.
         sparse: whether models with at least half of their weights zero also run in the sparse runtime.
-        seed: of the rounds' order and of inputs without a data set.
+        seed: decides the order within rounds, and the inputs where there is no data set.
     """
 
     threads: int = 1

@@ -24,8 +24,9 @@ from fishbone.export.metadata import PREFIX, value_of
 
 @dataclass(frozen=True)
 class Reading:
-    """``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
+    """How one file is read.
 
+    ``output``: the name of what parity compares and what ``answer`` (scores, label, or None) is taken from.
     ``mean`` and ``std`` are None for raw pixels; ``classes`` is how many there are; ``status`` and ``reason`` are
     accuracy's.
     """
@@ -54,18 +55,21 @@ def statistics(metadata: Mapping[str, str], dataset: Dataset) -> tuple[list[floa
 def read(
     metadata: Mapping[str, str], outputs: Mapping[str, np.ndarray], count: int, raw: bool, dataset: Dataset | None
 ) -> Reading:
-    """See the module's docstring.
+    """Decide how a file is read, as the module's docstring says.
 
     Args:
-        outputs: what the host computed for ``count`` inputs, by name, in the graph's order.
+        metadata: all of the file's metadata.
+        outputs: what the host computed, by name, in the graph's order.
+        count: for how many inputs.
         raw: the graph takes uint8.
+        dataset: whose classes it should tell; None: nothing is asked.
     """
     compared = next((name for name, found in outputs.items() if found.dtype.kind == "f"), next(iter(outputs)))
     if dataset is None:
         return Reading(compared)
     mean, std = (None, None) if raw else statistics(metadata, dataset)
     try:
-        own = raw or _own(metadata, len(mean)) is not None
+        own = mean is None or _own(metadata, len(mean)) is not None
         named = _names_classes(metadata, dataset)
         output, answer = _answer(outputs, count, dataset.classes, named)
     except _NoAccuracyError as error:
@@ -73,21 +77,21 @@ def read(
     assumptions = [] if own else [_assumed_statistics(dataset)]
     assumptions += [] if named else [_assumed_classes(dataset)]
     assumptions += _assumed_data(metadata, dataset)
-    status = "assumed" if assumptions else "ok"
+    status: Status = "assumed" if assumptions else "ok"
     return Reading(output, answer, mean, std, dataset.classes, status, "; ".join(assumptions) or None)
 
 
 def _own(metadata: Mapping[str, str], channels: int) -> tuple[list[float], list[float]] | None:
-    texts = {name: metadata.get(PREFIX + name) for name in ("mean", "std")}
-    if None in texts.values():
-        if set(texts.values()) == {None}:
-            return None
+    texts = {name: metadata[PREFIX + name] for name in ("mean", "std") if PREFIX + name in metadata}
+    if not texts:
+        return None
+    if len(texts) == 1:
         raise _NoAccuracyError("its metadata have only one of fishbone.mean and fishbone.std")
-    found = {name: _numbers(text) for name, text in texts.items()}
-    if any(values is None or len(values) != channels for values in found.values()) or min(found["std"]) <= 0:
+    mean, std = (_numbers(text) for text in texts.values())
+    if not (mean and std and len(mean) == len(std) == channels and min(std) > 0):
         shown = " and ".join(f"fishbone.{name} {text[:60]}" for name, text in texts.items())
         raise _NoAccuracyError(f"its metadata have {shown}, not {channels} numbers each, std above 0")
-    return found["mean"], found["std"]
+    return mean, std
 
 
 def _numbers(text: str) -> list[float] | None:
@@ -95,7 +99,7 @@ def _numbers(text: str) -> list[float] | None:
         values = np.array(json.loads(text), dtype=np.float64)
     except (ValueError, TypeError, RecursionError):
         return None
-    return values.tolist() if values.ndim == 1 and np.isfinite(values).all() else None
+    return [float(value) for value in values] if values.ndim == 1 and np.isfinite(values).all() else None
 
 
 def _names_classes(metadata: Mapping[str, str], dataset: Dataset) -> bool:

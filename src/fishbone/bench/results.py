@@ -24,6 +24,8 @@ Rounds = Annotated[list[list[float]], Field(description="medians of blocks: [sit
 
 
 class Record(BaseModel):
+    """A frozen record without unknown keys."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
@@ -125,6 +127,8 @@ class Environment(Record):
 
 
 class Model(Record):
+    """One network on one device; what measurement and result have in common."""
+
     name: str
     status: Status
     message: str | None
@@ -134,6 +138,8 @@ class Model(Record):
 
 
 class ModelMeasurement(Model):
+    """One network as the agent saw it: right answers, and every single run."""
+
     accuracy: Score | None
     blocks_ns: Blocks
 
@@ -153,6 +159,8 @@ class Measurement(Record):
 
 
 class Accuracy(Score):
+    """Right answers as a fraction, with Wilson's 95 % interval."""
+
     fraction: float
     low: float
     high: float
@@ -190,7 +198,10 @@ class ModelResult(Model):
 
 
 class DeviceResult(Record):
-    """``results/<study>/bench/<device>.json``. Durations are its content: measured data, never reproduced."""
+    """One device's benchmark, as ``fishbone bench --out`` writes it.
+
+    Durations are its content: measured data, never reproduced.
+    """
 
     schema_version: Literal[2]
     device: str

@@ -57,6 +57,11 @@ def measured(
     """As `measure`, each result as soon as its device is done.
 
     Args:
+        models: ONNX files.
+        dataset: data set for accuracy; None: random inputs.
+        devices: by name.
+        baseline: the place among ``models`` of the one that speed-ups refer to.
+        procedure: how long and how often to measure.
         say: is told what takes time before the first device begins.
     """
     facts = []
@@ -68,8 +73,10 @@ def measured(
         with tempfile.TemporaryDirectory() as folder:
             task = write_task(models, baseline, dataset, procedure, Path(folder), sparse)
             outcome = device.run(task.file, procedure.budget_seconds)
-        yield summarise(name, device.kind, outcome, task, facts, dataset and dataset.digest)
+        yield summarise(name, device.kind, outcome, task, facts, dataset.digest if dataset else None)
 
 
 def _half_zero(known: FileFacts) -> bool:
-    return known.weights is not None and not known.quantised and known.nonzero <= known.weights / 2
+    if known.weights is None or known.nonzero is None or known.quantised:
+        return False
+    return known.nonzero <= known.weights / 2

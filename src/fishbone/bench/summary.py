@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -9,11 +10,13 @@ from fishbone.bench import timing
 from fishbone.bench.devices.outcome import Outcome
 from fishbone.bench.results import (
     Accuracy,
+    Blocks,
     DeviceResult,
     Interval,
     Latency,
     ModelMeasurement,
     ModelResult,
+    Rounds,
     Score,
     Status,
 )
@@ -28,7 +31,16 @@ from fishbone.seeding import numpy_generator
 def summarise(
     device: str, kind: str, outcome: Outcome, task: Task, facts: Sequence[FileFacts], data_sha256: str | None
 ) -> DeviceResult:
-    """Percentiles, intervals and verdicts of fishbone.bench.timing. A device that failed gives a result as well."""
+    """Percentiles, intervals and verdicts of fishbone.bench.timing. A device that failed gives a result as well.
+
+    Args:
+        device: its name.
+        kind: how it is reached.
+        outcome: what came of running the agent there.
+        task: what the agent was told.
+        facts: of the task's ONNX files, in their order.
+        data_sha256: of the data set behind accuracy; None: random inputs.
+    """
     raw = outcome.measurement
     models = raw.models if raw else [_nothing(model["name"], outcome) for model in task.models]
     rounds = [timing.block_medians(model.blocks_ns) for model in models]
@@ -41,8 +53,8 @@ def summarise(
     lacking = raw is not None and lacks_vnni(raw.environment.machine, raw.environment.cpu_flags)
     drift = timing.drift([window.median_ns for window in sustained])
     disturbances = timing.disturbances(
-        contention and contention.wall_over_cpu,
-        contention and contention.cpu_pressure,
+        contention.wall_over_cpu if contention else None,
+        contention.cpu_pressure if contention else None,
         drift,
         sum(window.throttle_events or 0 for window in sustained),
     )
@@ -56,16 +68,16 @@ def summarise(
         baseline=models[task.baseline].name,
         data_sha256=data_sha256,
         procedure=asdict(task.procedure),
-        agent_sha256=raw and raw.agent_sha256,
-        environment=raw and raw.environment,
+        agent_sha256=raw.agent_sha256 if raw else None,
+        environment=raw.environment if raw else None,
         limits=outcome.limits,
-        session=raw and raw.session,
+        session=raw.session if raw else None,
         contention=contention,
         noisy=bool(disturbances),
         disturbances=disturbances,
         control_rounds_ns=control_rounds,
         control=control,
-        noise_floor=control and max(abs(control.low - 1), abs(control.high - 1)),
+        noise_floor=max(abs(control.low - 1), abs(control.high - 1)) if control else None,
         sustained=sustained,
         drift=drift,
         models=[
@@ -88,23 +100,23 @@ def _predictions(models: Sequence[ModelMeasurement], task: Task, facts: Sequence
     """Nanoseconds of each sparse model, as the *other* ones on this device have it (`timing.predict`)."""
     macs = [facts[entry["vectors"]].sparse_macs if entry["runtime"] == "sparse" else None for entry in task.models]
     taken = [latency.p50_ns if (latency := _latency(model.blocks_ns)) else None for model in models]
-    known = {i: (macs[i], taken[i]) for i in range(len(models)) if macs[i] and taken[i]}
+    known = {i: (m, t) for i, (m, t) in enumerate(zip(macs, taken, strict=True)) if m and t}
     others = [[pair for j, pair in known.items() if j != i] for i in range(len(models))]
-    return [timing.predict(others[i], macs[i]) if i in known and others[i] else None for i in range(len(models))]
+    return [timing.predict(others[i], known[i][0]) if i in known and others[i] else None for i in range(len(models))]
 
 
 def flat(result: DeviceResult) -> dict[str, float]:
-    """``MODEL/quantity`` → number, of what was measured: milliseconds, fractions, bytes, times the baseline's speed."""
+    """What was measured, ``MODEL/quantity`` → number: milliseconds, fractions, bytes, times the baseline's speed."""
     found = {"noise_floor": result.noise_floor, "noisy": int(result.noisy)}
     for model in result.models:
         latency, peaks = model.latency, [run.peak_rss_bytes for run in model.cold if run.peak_rss_bytes]
-        quantities = {
+        quantities: dict[str, float | None] = {
             "ok": int(model.status == "ok"),
-            "accuracy": model.accuracy and model.accuracy.fraction,
-            "p50_ms": latency and latency.p50_ns / 1e6,
+            "accuracy": model.accuracy.fraction if model.accuracy else None,
+            "p50_ms": latency.p50_ns / 1e6 if latency else None,
             "predicted_ms": model.predicted_ns and model.predicted_ns / 1e6,
-            "p90_ms": latency and latency.p90_ns / 1e6,
-            "speedup": 1.0 if model.name == result.baseline and latency else model.speedup and model.speedup.median,
+            "p90_ms": latency.p90_ns / 1e6 if latency else None,
+            "speedup": _speedup(model, result),
             "peak_rss_bytes": float(np.median(peaks)) if peaks else None,
             "bytes": model.facts.bytes,
             "zstd_bytes": model.facts.zstd_bytes,
@@ -113,12 +125,18 @@ def flat(result: DeviceResult) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _speedup(model: ModelResult, result: DeviceResult) -> float | None:
+    if model.name == result.baseline and model.latency:
+        return 1.0
+    return model.speedup.median if model.speedup else None
+
+
 def _model(
     raw: ModelMeasurement,
-    entry: dict,
+    entry: dict[str, Any],
     facts: FileFacts,
     made: Origin,
-    rounds: list,
+    rounds: Rounds,
     speedup: Interval | None,
     predicted: float | None,
     lacking: bool,
@@ -142,13 +160,15 @@ def _model(
     )
 
 
-def _verdict(raw: ModelMeasurement, entry: dict, facts: FileFacts) -> tuple[Status, str | None]:
+def _verdict(raw: ModelMeasurement, entry: dict[str, Any], facts: FileFacts) -> tuple[Status, str | None]:
     """What the device said, else the first that holds: not timed, other outputs than the host's, images without an
     answer, accuracy's status."""
     if raw.status != "ok":
         return raw.status, raw.message
     if not raw.blocks_ns:
         return "not_measured", "the budget ended before its turn"
+    if raw.parity is None:
+        return "garbage_output", "was timed and tells nothing of its outputs"
     # int8 differs from the host's reference, which computes in float, by design: its accuracy is what counts.
     if not facts.quantised and not same(raw.parity.relative, raw.parity.agreement):
         return "parity_fail", f"computes other outputs here: {raw.parity.relative:.1e} of the largest"
@@ -168,7 +188,7 @@ def _nothing(name: str, outcome: Outcome) -> ModelMeasurement:
     return ModelMeasurement(name=name, status=outcome.status, message=outcome.message, cold=[], blocks_ns=[], **unknown)
 
 
-def _latency(blocks: list[list[list[int]]]) -> Latency | None:
+def _latency(blocks: Blocks) -> Latency | None:
     samples = [run for sitting in blocks for block in sitting for run in block]
     if not samples:
         return None
@@ -183,7 +203,7 @@ def _latency(blocks: list[list[list[int]]]) -> Latency | None:
     )
 
 
-def _interval(baseline: list, rounds: list, task: Task) -> Interval | None:
+def _interval(baseline: Rounds, rounds: Rounds, task: Task) -> Interval | None:
     """How many times faster than the baseline."""
     found = timing.speedup(baseline, rounds, numpy_generator(task.procedure.seed, "bootstrap"))
     return found and Interval(median=found[0], low=found[1], high=found[2])

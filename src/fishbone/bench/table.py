@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fishbone.bench.results import DeviceResult, ModelResult, Operator
+from fishbone.bench.results import DeviceResult, Environment, ModelResult, Operator
 from fishbone.export.operators import IN_8_BITS
 
 RIGHT = (
@@ -97,11 +97,11 @@ def notes(result: DeviceResult) -> Iterator[str]:
     if any(model.predicted_ns for model in result.models):
         yield "Sparse: in brackets what sparse multiply-accumulates predict, from the other sparse models' times."
     if result.environment:
-        yield _method(result)
+        yield _method(result, result.environment)
 
 
-def _method(result: DeviceResult) -> str:
-    machine, threads = result.environment, result.procedure["threads"]
+def _method(result: DeviceResult, machine: Environment) -> str:
+    threads = result.procedure["threads"]
     runtime = [run.import_rss_bytes for model in result.models for run in model.cold if run.import_rss_bytes]
     base = f"; peak MB includes {np.median(runtime) / 1e6:.0f} of Python and ONNX Runtime" if runtime else ""
     return (
@@ -122,7 +122,7 @@ def _cells(model: ModelResult, result: DeviceResult) -> Iterator[str]:
     yield f"{np.median(peaks) / 1e6:.1f}" if peaks else "–"
     yield f"{facts.bytes / 1e3:.0f}"
     yield f"{facts.zstd_bytes / 1e3:.0f}"
-    yield f"{1 - facts.nonzero / facts.weights:.0%}" if facts.weights else "–"
+    yield f"{1 - facts.nonzero / facts.weights:.0%}" if facts.weights and facts.nonzero is not None else "–"
     yield f"{int8_share(model.operators):.0%}" if model.operators else "–"
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -26,14 +27,15 @@ from fishbone.export.origin import Origin, origin
 from fishbone.export.processor import may_saturate
 from fishbone.files import replacing, sha256, write_json, write_npz
 from fishbone.seeding import numpy_generator
-from fishbone.sparse.plan import RUNTIME, UnsupportedGraphError, compile_plan
+from fishbone.sparse.nodes import UnsupportedGraphError
+from fishbone.sparse.plan import RUNTIME, compile_plan
 
 VECTORS = 32
 
 
 @dataclass(frozen=True)
 class Task:
-    """``file`` is what the agent reads; ``models`` its entries, ``baseline`` an index into them.
+    """What one agent is told. ``file`` is what it reads; ``models`` its entries, ``baseline`` an index into them.
 
     An entry's ``runtime`` is onnxruntime or sparse, ``vectors`` the place of its ONNX file among those given, and
     ``refused`` why the sparse runtime cannot take it; the rest is its `Reading`. ``origins``: of the files given, which
@@ -42,7 +44,7 @@ class Task:
 
     file: Path
     procedure: Procedure
-    models: list[dict]
+    models: list[dict[str, Any]]
     baseline: int
     origins: list[Origin]
 
@@ -100,7 +102,8 @@ def subset(dataset: Dataset, split: str, count: int, seed: int) -> np.ndarray:
     """Indices of at most ``count`` images of a split, of each class its share: the same for all models and devices."""
     members = getattr(dataset, split)
     generator = numpy_generator(seed, "bench images", split)
-    return members[stratified_subset(dataset.labels[members], count, generator)]
+    chosen: np.ndarray = members[stratified_subset(dataset.labels[members], count, generator)]
+    return chosen
 
 
 def _copy(file: Path, to: Path) -> None:
@@ -108,13 +111,13 @@ def _copy(file: Path, to: Path) -> None:
         shutil.copyfile(file, temporary)
 
 
-def _entry(name: str, file: Path, index: int, reading: Reading) -> dict:
-    found = {"name": name, "file": file.name, "sha256": sha256(file), "runtime": "onnxruntime"}
+def _entry(name: str, file: Path, index: int, reading: Reading) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "file": file.name, "sha256": sha256(file), "runtime": "onnxruntime"}
     found |= {"vectors": index, "refused": None, "may_saturate": may_saturate(read_onnx(file))}
     return found | asdict(reading)
 
 
-def _sparse_entry(entry: dict, vectors: dict, folder: Path) -> dict:
+def _sparse_entry(entry: dict[str, Any], vectors: dict[str, np.ndarray], folder: Path) -> dict[str, Any]:
     index, plan = entry["vectors"], folder / f"{entry['vectors']}.plan"
     found = entry | {"name": f"{entry['name']}:sparse", "runtime": "sparse", "file": plan.name}
     proto = read_onnx(folder / entry["file"])
@@ -159,6 +162,7 @@ def _vectors(file: Path, dataset: Dataset | None, seed: int) -> tuple[dict[str, 
     except Exception:
         return {}, Reading()
     reading = read(_metadata(session), outputs, len(inputs), inputs.dtype == np.uint8, dataset)
+    assert reading.output is not None  # there are outputs
     compared = outputs[reading.output]
     compared = compared if compared.dtype.kind == "f" else compared.astype(np.int32)  # as browsers know it
     return {"inputs": inputs, "outputs": compared, "feed": batches[0]}, reading
@@ -183,7 +187,8 @@ def _outputs(session: ort.InferenceSession, batches: list[np.ndarray]) -> dict[s
 
 
 def _metadata(session: ort.InferenceSession) -> dict[str, str]:
-    return session.get_modelmeta().custom_metadata_map
+    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return found
 
 
 def _inputs(file: Path, session: ort.InferenceSession, dataset: Dataset | None, seed: int) -> np.ndarray:

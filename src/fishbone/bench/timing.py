@@ -32,7 +32,7 @@ Rounds = Sequence[Sequence[float]]
 
 
 def p90_bound(samples: Sequence[float]) -> float | None:
-    """See the module's docstring; None for fewer than 64 samples."""
+    """Upper bound of the 90th percentile at 99 % confidence; None for fewer than 64 samples."""
     n = len(samples)
     tail, cumulative, dropped = 1 - PERCENTILE, 0.0, -1
     while dropped < n:
@@ -79,7 +79,7 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
 
 
 def drift(medians: Sequence[float]) -> float | None:
-    """See the module's docstring; None for fewer than two windows."""
+    """How much slower a run without rest became, as a fraction; None for fewer than two windows."""
     if len(medians) < 2:
         return None
     quarter = max(1, len(medians) // 4)

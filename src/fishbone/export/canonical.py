@@ -7,7 +7,16 @@ never "ai.onnx". Whoever counts, hashes or compares then has one form to know.
 import math
 
 import numpy as np
-from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, external_data_helper, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    external_data_helper,
+    helper,
+    numpy_helper,
+)
 
 from fishbone.export.stored import all_graphs, all_nodes
 
@@ -40,7 +49,7 @@ def canonical(proto: ModelProto) -> ModelProto:
     return copy
 
 
-def _spelled_out(node) -> list[AttributeProto]:
+def _spelled_out(node: NodeProto) -> list[AttributeProto]:
     """A Constant node's numbers that are not in a tensor."""
     return [a for a in node.attribute if node.op_type == "Constant" and a.name in (*NUMBERS, "sparse_value")]
 

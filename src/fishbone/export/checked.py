@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,16 +31,19 @@ class Exported:
     content: bytes
     facts: FileFacts
     parity: Parity
-    provenance: dict
+    provenance: dict[str, Any]
     int8: Int8Cost | None = None
 
 
 def checked_export(
     network: nn.Module, images: np.ndarray, *, opset: int, threads: int, provenance: Mapping[str, object]
 ) -> Exported:
-    """Export ``network`` and check the result.
+    """Export a network and check the result.
 
     Args:
+        network: in eval mode, with masks made permanent.
+        opset: the ONNX operator set that the file must have.
+        threads: how many threads ONNX Runtime computes with.
         images: (N, C, H, W) float32, normalised; outputs are compared on them.
         provenance: JSON values that go into the file's metadata, with ``nonzero``, ``sparsity`` and
             ``parity_max_abs`` (one digit, so that a last bit changes no hash) as measured here.
@@ -55,7 +60,7 @@ def checked_export(
     weights, nonzero = count_weights(proto)
     measured = {
         "nonzero": nonzero,
-        "sparsity": 1 - nonzero / weights,
+        "sparsity": 1 - nonzero / weights if weights and nonzero is not None else None,
         "parity_max_abs": float(f"{parity.max_abs:.0e}"),
     }
     provenance = {**provenance, **measured}
@@ -87,7 +92,13 @@ def checked_int8(
 
 
 def some_images(dataset: Dataset, split: str, count: int, purpose: str) -> np.ndarray:
-    """``count`` images of a split, of each class its share, drawn by ``purpose``; all if there are no more.
+    """Some images of a split, of each class its share.
+
+    Args:
+        dataset: where they come from.
+        split: train, validation or test.
+        count: how many; all if there are no more.
+        purpose: decides which; the same purpose gives the same images.
 
     Returns:
         (N, C, H, W) float32, normalised.
@@ -102,8 +113,13 @@ def kept(network: nn.Module) -> dict[str, np.ndarray]:
     return {name: (value != 0).numpy() for name, value in network.named_parameters() if value.ndim >= 2}
 
 
-def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file) -> None:
-    """The weights must be zero wherever ``masks`` (read from ``file``) are.
+def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file: Path) -> None:
+    """Check that weights are zero wherever their masks are.
+
+    Args:
+        network: the pruned network.
+        masks: by name of the weight, True for weights that are left.
+        file: where the masks were read, for the message.
 
     Raises:
         InputError: a mask fits no parameter, or hides a weight that is not zero.

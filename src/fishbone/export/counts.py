@@ -6,14 +6,15 @@ no weights and all of its MACs. What the file alone does not tell is None, with 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from fishbone.export.canonical import canonical
-from fishbone.export.operators import COUNTED, UnknownCountError, form_of, name_of, standard
+from fishbone.export.operators import COUNTED, Form, UnknownCountError, form_of, name_of, standard
 from fishbone.export.stored import read_arrays
 
 LARGEST_SHAPE = 1024  # values: a larger tensor is no shape, axis or pad that shape inference would look at
@@ -21,7 +22,7 @@ LARGEST_SHAPE = 1024  # values: a larger tensor is no shape, axis or pad that sh
 
 @dataclass(frozen=True)
 class Counts:
-    """``unknown``: why a number is None."""
+    """What the module's docstring defines; ``unknown`` says why a number is None."""
 
     weights: int | None = None
     nonzero: int | None = None
@@ -43,7 +44,7 @@ class Product:
 
 
 def count(proto: ModelProto) -> Counts:
-    """See the module's docstring."""
+    """Count what a model holds and computes, as the module's docstring defines it."""
     proto = canonical(proto)
     try:
         products = _products(proto)
@@ -74,7 +75,9 @@ def _products(proto: ModelProto) -> list[Product]:
     return found
 
 
-def _product(node: NodeProto, form, computed: set[str], stored: dict, roots: dict) -> Product:
+def _product(
+    node: NodeProto, form: Form, computed: set[str], stored: Mapping[str, np.ndarray], roots: Mapping[str, str]
+) -> Product:
     left, right = (node.input[place] for place in form.places)
     if right in computed and (left in computed or form.operator not in ("Gemm", "MatMul")):
         return Product(name_of(node), standard(node), None)
@@ -88,11 +91,13 @@ def _product(node: NodeProto, form, computed: set[str], stored: dict, roots: dic
     return Product(name_of(node), standard(node), (roots[name], array.shape, int(nonzero)))
 
 
-def _zero_point(node: NodeProto, form, place: int | None, stored: dict, array: np.ndarray) -> np.ndarray:
+def _zero_point(
+    node: NodeProto, form: Form, place: int | None, stored: Mapping[str, np.ndarray], array: np.ndarray
+) -> np.ndarray:
     """What the kernel's integers are counted from, to be broadcast against it; 0 for floats."""
     name = node.input[place] if place is not None and place < len(node.input) else ""
     if not name:
-        return np.float32(0)
+        return np.zeros((), np.float32)
     if name not in stored:
         raise UnknownCountError(f"{name_of(node)}: the kernel's zero point {name} is not stored")
     zero = stored[name].astype(np.float32)
@@ -158,14 +163,14 @@ def _fixed_batch(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> int:
 def _check_reshapes(proto: ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
     """Shape inference believes a target shape that holds another batch than the one that it was given."""
     for node in proto.graph.node:
-        ends = [shapes.get(name) for name in (*node.input[:1], *node.output[:1])]
-        if node.op_type == "Reshape" and len(ends) == 2 and None not in ends:
+        ends = [shapes[name] for name in (*node.input[:1], *node.output[:1]) if name in shapes]
+        if node.op_type == "Reshape" and len(ends) == 2:
             before, after = ends
             if math.prod(before) != math.prod(after):
                 raise UnknownCountError(f"{name_of(node)}: {before} of one input does not fit {after}")
 
 
-def _inputs(proto: ModelProto) -> list:
+def _inputs(proto: ModelProto) -> list[ValueInfoProto]:
     """Without the initializers that old files list as inputs too."""
     held = {tensor.name for tensor in proto.graph.initializer}
     return [value for value in proto.graph.input if value.name not in held]

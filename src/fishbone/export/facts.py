@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -82,7 +83,7 @@ def count_weights(proto: ModelProto) -> tuple[int | None, int | None]:
     return found.weights, found.nonzero
 
 
-def _counts(proto: ModelProto) -> dict:
+def _counts(proto: ModelProto) -> dict[str, Any]:
     """The fields that may be null, and why they are."""
     found = asdict(count(proto))
     try:

@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -44,6 +45,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], opset: int) -> ModelProto:
             external_data=False,
             verbose=False,
         )
+    assert program is not None  # as long as it is not asked to write a file itself
     proto = program.model_proto
     _strip(proto)
     proto.producer_name, proto.producer_version = "fishbone", ""
@@ -60,10 +62,11 @@ def with_metadata(proto: ModelProto, facts: Mapping[str, object]) -> ModelProto:
 
 def to_bytes(proto: ModelProto) -> bytes:
     """The file's content: the same for equal models."""
-    return proto.SerializeToString(deterministic=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
 
 
-def parts(value) -> Sequence:
+def parts(value: Any) -> Sequence[Any]:
     """What a field holds, as a sequence, whether or not it is a repeated one."""
     return [value] if isinstance(value, Message | str | bytes | int | float) else value
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fishbone.errors import InputError
-from fishbone.export.int8 import KINDS, Int8Kind
+from fishbone.export.int8 import KINDS, Int8Kind, as_kind
 
 _FORM = re.compile(rf"(?P<method>.+?)(?:-(?P<fraction>0?\.\d+))?(?:-(?P<int8>{'|'.join(KINDS)}))?")
 
@@ -35,7 +35,7 @@ int8=None))
     if found is None:
         return NetworkName(name)
     method, fraction, int8 = found.group("method", "fraction", "int8")
-    return NetworkName(method, float(fraction) if fraction else None, int8)
+    return NetworkName(method, float(fraction) if fraction else None, as_kind(int8))
 
 
 def check_file(path: Path, *, field: str) -> Path:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fishbone.export.int8 import KINDS, Int8Kind
+from fishbone.export.int8 import Int8Kind, as_kind
 from fishbone.export.metadata import PREFIX, value_of
 from fishbone.export.names import parse_name
 
@@ -39,8 +39,7 @@ def origin(metadata: Mapping[str, str], name: str) -> Origin:
     """
     if PREFIX + "parent" not in metadata:
         return Origin()
-    kind = value_of(metadata, "int8")
-    int8 = kind if kind in KINDS else None
+    int8 = as_kind(value_of(metadata, "int8"))
     removed, channels = (_fraction(value_of(metadata, key)) for key in ("parent_sparsity", "channel_fraction"))
     if channels is not None:
         return Origin("channels", channels, int8)

@@ -18,7 +18,10 @@ HOLDS = (AttributeProto.FLOATS, AttributeProto.TENSOR, AttributeProto.TENSORS)
 
 
 def count_parameters(proto: ModelProto) -> int:
-    """See the module's docstring; ``proto`` is canonical.
+    """Count the parameters that a file stores, as the module's docstring defines them.
+
+    Args:
+        proto: the model in its canonical form.
 
     Raises:
         UnknownCountError: the file does not tell; the message names the node.
@@ -44,7 +47,7 @@ def _roles(node: NodeProto) -> tuple[set[str], set[str]]:
     """(inputs that are parameters where they are stored, whatever their type; scales and zero points)."""
     form = FORMS.get((node.domain, node.op_type))
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-        places = (0,)
+        places: tuple[int | None, ...] = (0,)
     elif form and form.operator in COUNTED:
         places = (*form.places, form.bias)
     elif form and node.op_type.startswith("QLinear"):

@@ -28,7 +28,15 @@ SATURATES = (
 
 
 def lacks_vnni(machine: str, cpu_flags: Collection[str]) -> bool:
-    """``machine`` and ``cpu_flags`` as the agent's environment tells them; False where it could read no flags."""
+    """Whether a processor is an x86 without VNNI; False where its flags are not known.
+
+    Args:
+        machine: its architecture, as ``platform.machine()`` has it.
+        cpu_flags: what it can do, as Linux names it.
+
+    >>> lacks_vnni("x86_64", {"avx2"}), lacks_vnni("x86_64", {"avx2", "avx_vnni"}), lacks_vnni("aarch64", {"asimddp"})
+    (True, False, False)
+    """
     return machine.lower() in X86 and bool(cpu_flags) and not any(flag in cpu_flags for flag in VNNI)
 
 

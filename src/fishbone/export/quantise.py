@@ -101,7 +101,7 @@ class _Batches:
     def __init__(self, images: np.ndarray):
         self._left = iter(np.array_split(images, max(1, len(images) // CALIBRATION_BATCH)))
 
-    def get_next(self) -> dict | None:
+    def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._left, None)
         return None if batch is None else {INPUT: batch}
 

@@ -1,6 +1,6 @@
 """What an ONNX file stores: its tensors, at any depth, and the arrays that its nodes read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
@@ -64,12 +64,12 @@ def _computed(node: NodeProto, feed: dict[str, np.ndarray], opsets: dict[str, in
     standard.CopyFrom(node)
     standard.domain = ""  # ONNX Runtime's DequantizeLinear of 16 bits is the standard one under another name
     try:
-        return np.asarray(ReferenceEvaluator(standard, opsets=opsets).run(None, feed)[0])
+        return np.asarray(next(iter(ReferenceEvaluator(standard, opsets=opsets).run(None, feed))))
     except Exception:  # it raises whatever its numpy code does
         return None
 
 
-def _stored(graph: GraphProto | None, nodes) -> Iterator[tuple[str, TensorProto]]:
+def _stored(graph: GraphProto | None, nodes: Iterable[NodeProto]) -> Iterator[tuple[str, TensorProto]]:
     for tensor in graph.initializer if graph else ():
         yield tensor.name, tensor
     for node in nodes:
@@ -78,7 +78,7 @@ def _stored(graph: GraphProto | None, nodes) -> Iterator[tuple[str, TensorProto]
                 yield node.output[0], attribute.t
 
 
-def _inner(nodes) -> Iterator[GraphProto]:
+def _inner(nodes: Iterable[NodeProto]) -> Iterator[GraphProto]:
     for node in nodes:
         for attribute in node.attribute:
             for graph in [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs:

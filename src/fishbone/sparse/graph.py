@@ -22,7 +22,7 @@ MOST_SIDE, MOST_PIXELS = 1 << 15, 1 << 30  # as in runtime.c
 
 @dataclass(frozen=True)
 class Graph:
-    """``source`` is what goes in; ``output`` the tensor that comes out."""
+    """Operations in order; ``source`` is what goes in, ``output`` the tensor that comes out."""
 
     source: Value
     operations: list[Operation]
@@ -30,7 +30,8 @@ class Graph:
 
 
 def read_graph(proto: ModelProto) -> Graph:
-    """
+    """Read a model as the sparse runtime's operations.
+
     Raises:
         UnsupportedGraphError: the sparse runtime cannot run it.
     """

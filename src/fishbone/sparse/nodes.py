@@ -39,15 +39,18 @@ class Node:
         self._inputs, self._stored, self._values = list(node.input), stored, values
 
     def has(self, index: int) -> bool:
+        """Whether the node has this input."""
         return len(self._inputs) > index and self._inputs[index] != ""
 
     def value(self, index: int) -> Value:
+        """An input that is computed at run time."""
         name = self._inputs[index]
         if name not in self._values:
             raise UnsupportedGraphError(f"reads {name!r}, which is not computed from the input")
         return self._values[name]
 
     def constant(self, index: int) -> np.ndarray:
+        """An input that the file stores."""
         name = self._inputs[index]
         if name not in self._stored:
             raise UnsupportedGraphError(f"reads {name!r}, which is not stored in the file")

@@ -33,6 +33,7 @@ class Operation:
 
     @property
     def reads(self) -> list[str]:
+        """Names of the tensors that go in."""
         return [self.source] + ([self.residual] if self.residual else [])
 
 
@@ -52,7 +53,9 @@ def fused(operations: Sequence[Operation], output: str) -> list[Operation]:
     return operations
 
 
-def _merged(op: Operation, operations: list[Operation], readers: Counter, place: dict) -> tuple[int, Operation] | None:
+def _merged(
+    op: Operation, operations: list[Operation], readers: Counter[str], place: dict[str, int]
+) -> tuple[int, Operation] | None:
     """(index of the operation that swallows ``op``, what it becomes)."""
     if op.kind != ADD:
         return None

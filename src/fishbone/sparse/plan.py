@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from fishbone.sparse.graph import Graph, UnsupportedGraphError, read_graph
+from fishbone.sparse.graph import Graph, read_graph
 from fishbone.sparse.operations import CONV, Operation, fused
-
-__all__ = ["RUNTIME", "UnsupportedGraphError", "compile_plan"]
 
 RUNTIME = Path(__file__).with_name("runtime.c")
 MAGIC, VERSION = b"FBSPARSE", 1
+
+Shape = tuple[int, int, int]
+Layout = tuple[Shape, int]  # shape, padding
 
 
 def compile_plan(proto: ModelProto) -> bytes:
@@ -46,7 +47,7 @@ def _packed(op: Operation, slots: dict[str, int]) -> bytes:
         "<9i", op.kind, slots[op.source], slots[op.residual] if op.residual else -1, slots[op.out], op.relu, kernel,
         op.stride, op.padding, len(nonzero),
     )  # fmt: skip
-    if op.weight is None:
+    if op.weight is None or op.bias is None:
         return head
     per_channel = op.weight[0].size
     rows = np.searchsorted(nonzero, np.arange(len(op.weight) + 1) * per_channel).astype("<i4")
@@ -60,7 +61,8 @@ def _slots(operations: list[Operation], graph: Graph) -> tuple[dict[str, int], l
     first = graph.source.place
     shapes = {first: graph.source.shape} | {op.out: op.shape for op in operations}
     last_read = {name: index for index, op in enumerate(operations) for name in op.reads}
-    slots, shape_of, free = {first: 0}, [shapes[first]], {}
+    slots, shape_of = {first: 0}, [shapes[first]]
+    free: dict[Layout, list[int]] = {}
     for index, op in enumerate(operations):
         spare = free.get(_layout(op.out, shapes, operations), [])
         if spare:
@@ -74,6 +76,6 @@ def _slots(operations: list[Operation], graph: Graph) -> tuple[dict[str, int], l
     return slots, shape_of
 
 
-def _layout(name: str, shapes: dict, operations: list[Operation]) -> tuple:
+def _layout(name: str, shapes: dict[str, Shape], operations: list[Operation]) -> Layout:
     """What two tensors must have in common to lie in one place: shape, and padding for their readers."""
     return shapes[name], max((op.padding for op in operations if op.source == name and op.kind == CONV), default=0)

@@ -7,7 +7,7 @@ import click
 import yaml
 
 from fishbone.bench.devices.file import parse_device, read_devices
-from fishbone.bench.devices.kinds import KINDS, Ssh
+from fishbone.bench.devices.kinds import KINDS, Device, Ssh
 from fishbone.bench.devices.outcome import DeviceError
 from fishbone.errors import InputError
 from fishbone.files import write_text
@@ -95,7 +95,7 @@ def provision(name: str, file: Path) -> None:
         sys.exit(1)
 
 
-def _chosen(names: tuple[str, ...], file: Path) -> dict:
+def _chosen(names: tuple[str, ...], file: Path) -> dict[str, Device]:
     devices = _known(file)
     for name in names:
         if name not in devices:
@@ -103,5 +103,5 @@ def _chosen(names: tuple[str, ...], file: Path) -> dict:
     return {name: devices[name] for name in names or devices}
 
 
-def _known(file: Path) -> dict:
+def _known(file: Path) -> dict[str, Device]:
     return read_devices(None if file == FILE and not file.exists() else file)

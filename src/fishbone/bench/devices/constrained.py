@@ -8,7 +8,7 @@ full speed and stalls, so the median hardly moves while the 90th percentile grow
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from fishbone.errors import InputError
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
 MEGABYTE = 10**6
+Means = tuple[list[str], Limits, Callable[[], bool]]  # words before the command, what took effect, was it killed
 # Joins the groups named by the first words, then becomes what follows "--".
 JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
 
@@ -52,7 +53,7 @@ def limiting_backend(asked: Limits) -> str:
     for backend in (_version_2, _version_1, _commands):
         with backend(asked) as found:
             if found is not None:
-                return found[1].backend
+                return str(found[1].backend)
     raise _unable()
 
 
@@ -62,26 +63,29 @@ def _unable() -> InputError:
 
 
 @contextmanager
-def _version_2(asked: Limits) -> Iterator[tuple | None]:
+def _version_2(asked: Limits) -> Iterator[Means | None]:
     controllers = _read(ROOT / "cgroup.controllers").split()
     needed = {name for name, value in (("cpuset", asked.cpus), ("memory", asked.memory_mb)) if value}
     needed |= {"cpu"} if asked.cpu_share else set()
     if not controllers or not needed <= set(controllers):
         yield None
         return
-    values = {"memory.max": asked.memory_mb and asked.memory_mb * MEGABYTE, "memory.swap.max": asked.memory_mb and 0}
+    values: dict[str, object] = {
+        "memory.max": asked.memory_mb and asked.memory_mb * MEGABYTE,
+        "memory.swap.max": asked.memory_mb and 0,
+    }
     values |= {"cpuset.cpus": asked.cpus and _listed(asked.cpus)}
     values |= {"cpu.max": asked.cpu_share and f"{round(asked.cpu_share * PERIOD_US)} {PERIOD_US}"}
     enable = [(ROOT / "cgroup.subtree_control", f"+{name}") for name in sorted(needed)]
     with _group(ROOT / f"fishbone-{os.getpid()}", values, enable) as made:
-        yield made and (_join([made]), _by(asked, "cgroup v2"), lambda: _kills(made / "memory.events"))
+        yield _enforced([made], _by(asked, "cgroup v2"), made / "memory.events") if made else None
 
 
 @contextmanager
-def _version_1(asked: Limits) -> Iterator[tuple | None]:
+def _version_1(asked: Limits) -> Iterator[Means | None]:
     name = f"fishbone-{os.getpid()}"
     memory = asked.memory_mb and asked.memory_mb * MEGABYTE
-    wanted = {
+    wanted: dict[str, dict[str, object]] = {
         "memory": {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory} if memory else {},
         "cpuset": {"cpuset.cpus": _listed(asked.cpus), "cpuset.mems": _read(ROOT / "cpuset/cpuset.mems").strip()}
         if asked.cpus
@@ -95,16 +99,16 @@ def _version_1(asked: Limits) -> Iterator[tuple | None]:
         _group(ROOT / "cpuset" / name, wanted["cpuset"]) as two,
         _group(ROOT / "cpu" / name, wanted["cpu"]) as three,
     ):
-        groups = [made for made, values in zip((one, two, three), wanted.values(), strict=True) if values]
-        if None in groups or not groups:
+        made = [group for group in (one, two, three) if group is not None]
+        if not made or len(made) < sum(map(bool, wanted.values())):
             yield None
             return
         counter = ROOT / "memory" / name / "memory.oom_control"
-        yield _join(groups), _by(asked, "cgroup v1"), lambda: _kills(counter)
+        yield _enforced(made, _by(asked, "cgroup v1"), counter)
 
 
 @contextmanager
-def _commands(asked: Limits) -> Iterator[tuple | None]:
+def _commands(asked: Limits) -> Iterator[Means | None]:
     if not (shutil.which("taskset") and shutil.which("prlimit")):
         yield None
         return
@@ -114,12 +118,18 @@ def _commands(asked: Limits) -> Iterator[tuple | None]:
     yield before, effective, lambda: False
 
 
+def _enforced(groups: list[Path], effective: Limits, counter: Path) -> Means:
+    return _join(groups), effective, lambda: _kills(counter)
+
+
 def _by(asked: Limits, backend: str) -> Limits:
     return asked.model_copy(update={"backend": backend})
 
 
 @contextmanager
-def _group(folder: Path, values: dict, enable: list[tuple[Path, str]] = ()) -> Iterator[Path | None]:
+def _group(
+    folder: Path, values: Mapping[str, object], enable: Sequence[tuple[Path, str]] = ()
+) -> Iterator[Path | None]:
     """A control group with these files written (None: not that one); None without files, or where refused."""
     if not values:
         yield None
@@ -157,7 +167,7 @@ def _join(groups: list[Path]) -> list[str]:
     return ["sh", "-c", JOIN, "join", *map(str, groups), "--"]
 
 
-def _listed(cpus) -> str:
+def _listed(cpus: Iterable[int]) -> str:
     return ",".join(map(str, cpus))
 
 

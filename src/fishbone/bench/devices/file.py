@@ -30,7 +30,7 @@ def read_devices(path: str | Path | None) -> dict[str, Device]:
     return {str(name): parse_device(entry, str(path), str(name)) for name, entry in entries.items()}
 
 
-def parse_device(entry, file: str, name: str) -> Device:
+def parse_device(entry: object, file: str, name: str) -> Device:
     """One entry of a devices file.
 
     Raises:
@@ -40,7 +40,7 @@ def parse_device(entry, file: str, name: str) -> Device:
         problem = f"DEVICE.json would be the {METRICS}.json of another device"
         raise InputError(problem, file=file, value=name, remedy="Take another name.")
     kind = entry.get("kind") if isinstance(entry, dict) else None
-    if kind not in KINDS:
+    if not isinstance(entry, dict) or kind not in KINDS:
         remedy = f"Give one of {', '.join(KINDS)}."
         raise InputError("no such kind of device", file=file, field=f"{name}.kind", value=kind, remedy=remedy)
     return KINDS[kind].parse(entry, file=file, field=name)

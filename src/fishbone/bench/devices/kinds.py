@@ -33,9 +33,11 @@ class Local(Block):
     kind: Literal["local"] = Field(description="how the device is reached")
 
     def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        """Measure there, within so many seconds of wall time."""
         return run_local(task_file, budget_seconds)
 
     def check(self) -> str:
+        """What it would measure with."""
         return f"Python {platform.python_version()}, onnxruntime {metadata.version('onnxruntime')}"
 
 
@@ -54,9 +56,11 @@ class Constrained(Block):
         return self
 
     def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        """Measure there, within so many seconds of wall time."""
         return run_constrained(task_file, budget_seconds, self._asked())
 
     def check(self) -> str:
+        """What it would measure with."""
         return f"limits by {limiting_backend(self._asked())}"
 
     def _asked(self) -> Limits:
@@ -74,10 +78,12 @@ class Ssh(Block):
     connect_seconds: int = Field(10, ge=1)
 
     def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        """Measure there, within so many seconds of wall time."""
         return run_ssh(task_file, budget_seconds, **self.model_dump(exclude={"kind"}))
 
     def check(self) -> str:
-        """
+        """What it would measure with.
+
         Raises:
             DeviceError: it cannot measure; the message says what to do.
         """
@@ -97,6 +103,7 @@ class Ssh(Block):
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
+        """One connection for all that is done there; closed at the end."""
         with tempfile.TemporaryDirectory(prefix="fb") as control:
             connection = Connection(**self.model_dump(exclude={"kind"}), control=Path(control))
             try:
@@ -117,10 +124,12 @@ class Web(Block):
     wait_seconds: int = Field(600, description="until somebody opens the page", ge=1)
 
     def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        """Measure there, within so many seconds of wall time."""
         return run_web(task_file, budget_seconds, **self.model_dump(exclude={"kind"}))
 
     def check(self) -> str:
-        """
+        """What it would measure with.
+
         Raises:
             DeviceError: there is no onnxruntime-web, or no such browser.
         """
@@ -138,10 +147,12 @@ class Page(Block):
     result: str = Field(description="JSON file that was saved there, put here", min_length=1)
 
     def run(self, task_file: Path, budget_seconds: float) -> Outcome:
+        """Measure there, within so many seconds of wall time."""
         return run_page(task_file, Path(self.page), Path(self.result))
 
     def check(self) -> str:
-        """
+        """What it would measure with.
+
         Raises:
             DeviceError: there is no onnxruntime-web.
         """
@@ -158,4 +169,4 @@ def _web_runtime() -> None:
 
 
 Device = Local | Constrained | Ssh | Web | Page
-KINDS = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web, "page": Page}
+KINDS: dict[str, type[Device]] = {"local": Local, "constrained": Constrained, "ssh": Ssh, "web": Web, "page": Page}

@@ -21,6 +21,8 @@ def run_local(
     Its progress goes to this process's stderr. When this ends, however it ends, so do the agent and its processes.
 
     Args:
+        task_file: what the agent is told.
+        budget_seconds: wall time after which the agent itself ends.
         before: words of the command line before the agent's own.
         environment: of the agent; by default this process's.
     """

@@ -13,7 +13,10 @@ GRACE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """``measurement`` is None unless ``status`` is ok; ``limits``: of a constrained device, as they took effect."""
+    """How a run of the agent ended.
+
+    ``measurement`` is None unless ``status`` is ok; ``limits``: of a constrained device, as they took effect.
+    """
 
     status: Status
     message: str | None = None

@@ -33,7 +33,8 @@ def install_runtime(connection: Connection) -> str:
     _there(connection, f"{python} -m venv {place}/venv", "install python3-venv there")
     pip = f"{place}/venv/bin/python -m pip install --quiet --no-index --find-links {place}/wheels numpy onnxruntime"
     _there(connection, pip)
-    return probe(connection)["onnxruntime"]
+    version: str = probe(connection)["onnxruntime"]
+    return version
 
 
 def download(folder: Path, machine: str, python: list[int]) -> None:

@@ -12,11 +12,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import IO, Any
 
 from fishbone.bench import agent
 from fishbone.bench.devices import outcome
@@ -26,7 +27,6 @@ RETRY_SECONDS = (1.0, 4.0)
 STEP_SECONDS = 300
 CLEAN_UP_SECONDS = 15
 OLDEST_PYTHON = (3, 11)
-QUIET = {"stdin": subprocess.DEVNULL, "capture_output": True}
 UNREACHABLE = 255  # ssh's own code for anything that goes wrong on the way
 PROBE = """
 import json, platform, sys
@@ -71,9 +71,10 @@ class Connection:
         return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
 
     def command(self, remote: str) -> list[str]:
+        """The words of this machine's command line that run a shell command there."""
         return ["ssh", *self._options(), "--", self.host, remote]
 
-    def run(self, remote: str, timeout: float = STEP_SECONDS) -> subprocess.CompletedProcess:
+    def run(self, remote: str, timeout: float = STEP_SECONDS) -> subprocess.CompletedProcess[str]:
         """A shell command there.
 
         Raises:
@@ -94,20 +95,18 @@ class Connection:
     def clean_up(self, remote: str) -> None:
         """A shell command there, whose failure changes nothing any more."""
         with suppress(subprocess.TimeoutExpired, OSError):
-            subprocess.run(self.command(remote), **QUIET, timeout=CLEAN_UP_SECONDS, check=False)
+            _run(self.command(remote), CLEAN_UP_SECONDS)
 
     def close(self) -> None:
         """End the shared connection, which would wait for more commands."""
         with suppress(subprocess.TimeoutExpired, OSError):
             command = ["ssh", *self._options(), "-O", "exit", "--", self.host]
-            subprocess.run(command, **QUIET, timeout=CLEAN_UP_SECONDS, check=False)
+            _run(command, CLEAN_UP_SECONDS)
 
-    def _tried(self, command: list[str], timeout: float = STEP_SECONDS) -> subprocess.CompletedProcess:
+    def _tried(self, command: list[str], timeout: float = STEP_SECONDS) -> subprocess.CompletedProcess[str]:
         for pause in (*RETRY_SECONDS, None):
             try:
-                done = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
-                )
+                done = _run(command, timeout)
             except FileNotFoundError:
                 raise DeviceError("unreachable", f"there is no {command[0]} on this machine") from None
             except subprocess.TimeoutExpired:
@@ -121,7 +120,19 @@ class Connection:
         raise DeviceError("unreachable", _last_line(done.stderr))
 
 
-def run_ssh(task_file: Path, budget_seconds: float, **device) -> Outcome:
+def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+
+
+def run_ssh(task_file: Path, budget_seconds: float, **device: Any) -> Outcome:
     """Copy the task there, run the agent, bring its measurement back; ``device``: the fields of `Connection`."""
     with tempfile.TemporaryDirectory(prefix="fb") as control:
         connection = Connection(**device, control=Path(control))
@@ -140,7 +151,7 @@ def run_ssh(task_file: Path, budget_seconds: float, **device) -> Outcome:
         return done
 
 
-def probe(connection: Connection, needs_runtime: bool = True) -> dict:
+def probe(connection: Connection, needs_runtime: bool = True) -> dict[str, Any]:
     """Python there: version, machine, executable, numpy and onnxruntime.
 
     Raises:
@@ -154,7 +165,7 @@ def probe(connection: Connection, needs_runtime: bool = True) -> dict:
     if done.returncode == 128 + 4:
         raise DeviceError("wrong_arch", "onnxruntime there was built for another processor (illegal instruction)")
     try:
-        found = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         raise DeviceError(
             "garbage_output", f"{connection.python} there: {_last_line(done.stderr or done.stdout)}"
@@ -206,11 +217,13 @@ def _measure(connection: Connection, folder: str, python: str, task: str, budget
     process = subprocess.Popen(
         connection.command(remote), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None  # pipes, as asked for above
+    assert process.stderr is not None
     seen: list[str] = []
     progress = threading.Thread(target=_forward, args=(process.stderr, seen), daemon=True)
     progress.start()
     output: list[str] = []
-    reader = threading.Thread(target=lambda: output.append(process.stdout.read()), daemon=True)
+    reader = threading.Thread(target=_read_all, args=(process.stdout, output), daemon=True)
     reader.start()
     patience = budget_seconds + outcome.GRACE_SECONDS
     try:
@@ -234,13 +247,17 @@ def _measure(connection: Connection, folder: str, python: str, task: str, budget
     return Outcome("crashed", f"the agent ended with {code}: {seen[-1] if seen else ''}")
 
 
-def _forward(stream, seen: list[str]) -> None:
+def _read_all(stream: IO[str], output: list[str]) -> None:
+    output.append(stream.read())
+
+
+def _forward(stream: Iterable[str], seen: list[str]) -> None:
     for line in stream:
         seen.append(line.strip())
         print(line, end="", file=sys.stderr, flush=True)
 
 
-def _kill(connection: Connection, process: subprocess.Popen, seen: list[str]) -> None:
+def _kill(connection: Connection, process: subprocess.Popen[str], seen: list[str]) -> None:
     """The agent and its children: it leads its process group there and has told its number."""
     process.kill()
     number = next((line.rsplit(" ", 1)[1] for line in seen if line.startswith("agent: process ")), "")

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,8 @@ def run_web(
     """Serve the task until its result arrives.
 
     Args:
+        task_file: what the page is told.
+        budget_seconds: wall time after which the page itself ends.
         browser: a command that opens the address put behind it; None: a person opens it.
         bind, port: where to listen; port 0 takes a free one.
         wait_seconds: until somebody opens the page.
@@ -93,7 +96,10 @@ def _fetch(folder: Path) -> None:
             raise NoRuntimeError(f"npm could not get {wanted}: {last}")
         with tarfile.open(packed) as archive:
             for name, digest in RUNTIME.values():
-                with replacing(folder / name) as target, archive.extractfile(f"package/dist/{name}") as source:
+                source = archive.extractfile(f"package/dist/{name}")
+                if source is None:
+                    raise NoRuntimeError(f"npm's {wanted} holds no file {name}")
+                with replacing(folder / name) as target, source:
                     target.write_bytes(source.read())
                 if not _is(folder / name, digest):
                     (folder / name).unlink()
@@ -125,7 +131,7 @@ def served_files(task_file: Path, folder: Path, runtime_folder: Path) -> dict[st
 class _Visits:
     """What the page has told so far."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.opened, self.ended = threading.Event(), threading.Event()
         self.document = self.failure = ""
 
@@ -133,7 +139,7 @@ class _Visits:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, files: dict[str, Path], token: str, visits: _Visits, *arguments):
+    def __init__(self, files: dict[str, Path], token: str, visits: _Visits, *arguments: Any):
         self.files, self.token, self.visits = files, token, visits
         super().__init__(*arguments)
 
@@ -173,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_arguments) -> None:
+    def log_message(self, *_arguments: object) -> None:
         """Nothing: the address is a secret."""
 
 
@@ -192,14 +198,14 @@ def _server(files: dict[str, Path], bind: str, port: int) -> Iterator[tuple[str,
 
 
 @contextmanager
-def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[subprocess.Popen | None]:
+def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[subprocess.Popen[bytes] | None]:
     if not command:
         yield None
         return
     words = [word.replace("{profile}", str(folder / "profile")) for word in command]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    silent = subprocess.DEVNULL
     try:
-        process = subprocess.Popen([*words, address], **quiet)
+        process = subprocess.Popen([*words, address], stdout=silent, stderr=silent, start_new_session=True)
     except OSError:
         yield None
         return
@@ -214,7 +220,9 @@ def _browser(command: list[str] | None, address: str, folder: Path) -> Iterator[
         process.wait()
 
 
-def _wait(visits: _Visits, process: subprocess.Popen | None, budget_seconds: float, wait_seconds: float) -> Outcome:
+def _wait(
+    visits: _Visits, process: subprocess.Popen[bytes] | None, budget_seconds: float, wait_seconds: float
+) -> Outcome:
     if not visits.opened.wait(wait_seconds):
         return Outcome("unreachable", f"nobody opened the page within {wait_seconds:g} s")
     patience = budget_seconds + outcome.GRACE_SECONDS

@@ -1,28 +1,30 @@
 """``fishbone bench``: the command."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+from pydantic import BaseModel
 
 from fishbone.bench.procedure import Procedure
 from fishbone.stages.bench.params import Params
 
 
-def _procedure_options(function):
+def _procedure_options(function: Callable[..., None]) -> Callable[..., None]:
     """One option a parameter. People get the documented procedure, the pipeline its block through ``--params``."""
     for name, field in reversed(Params.model_fields.items()):
-        flag = name.replace("_", "-")
+        flag, text = name.replace("_", "-"), field.description or name
         function = click.option(
             f"--{flag}/--no-{flag}" if field.annotation is bool else f"--{flag}",
             type=field.annotation,
             default=getattr(Procedure(), name),
             show_default=True,
-            help=f"{field.description[0].upper()}{field.description[1:]}.",
+            help=f"{text[0].upper()}{text[1:]}.",
         )(function)
     return function
 
 
-def _as_defaults(context: click.Context, _option, text: str | None) -> None:
+def _as_defaults(context: click.Context, _option: click.Parameter, text: str | None) -> None:
     if text is not None:
         context.default_map = Params.parse(text, file="--params").model_dump()
 
@@ -44,7 +46,18 @@ def _as_defaults(context: click.Context, _option, text: str | None) -> None:
     help="A complete parameter block in place of the defaults below; `fishbone params bench` prints one.",
 )  # fmt: skip
 @_procedure_options
-def command(models, data, baseline, file, name, out, metrics, html, as_json, **options) -> None:
+def command(
+    models: tuple[Path, ...],
+    data: Path | None,
+    baseline: Path | None,
+    file: Path | None,
+    name: str | None,
+    out: Path | None,
+    metrics: Path | None,
+    html: Path | None,
+    as_json: bool,
+    **options: float | bool,
+) -> None:
     """Measure MODELs (ONNX image classifiers of any origin) on devices and compare them with a baseline.
 
     All models take turns in shuffled rounds, so a speed-up is a ratio within rounds, with its 95 % interval; the
@@ -62,7 +75,7 @@ def command(models, data, baseline, file, name, out, metrics, html, as_json, **o
         _write_page(html, results, data.stem if data else "noise")
 
 
-def _write_page(html: Path, results: list, dataset: str) -> None:
+def _write_page(html: Path, results: Sequence[BaseModel], dataset: str) -> None:
     """For people; its look is no part of a measurement, so the job does not import it."""
     from fishbone.files import write_text
     from fishbone.report.bench_page import bench_page

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -76,7 +77,7 @@ def export(variants: Sequence[Variant], data: Path, params: Params, report: Call
 
 def _export(
     network: nn.Module,
-    provenance: dict,
+    provenance: dict[str, Any],
     variants: Sequence[Variant],
     dataset: Dataset,
     images: np.ndarray,
@@ -100,7 +101,7 @@ def _export(
         raise GateError(f"{variant.out.stem} of {variant.source.weights} was not exported: {error}") from error
 
 
-def _load(source: Source, dataset: Dataset) -> tuple[nn.Module, dict]:
+def _load(source: Source, dataset: Dataset) -> tuple[nn.Module, dict[str, Any]]:
     """(network, what its provenance says of it)."""
     network, sidecar = load_network(source.weights, source.sparsity)
     sidecar.check_data(dataset, source.weights)
@@ -109,7 +110,9 @@ def _load(source: Source, dataset: Dataset) -> tuple[nn.Module, dict]:
     return network.model, sidecar.content() | {"parent": sha256(source.weights)} | chosen
 
 
-def _without_channels(network: nn.Module, dataset: Dataset, fraction: float, chosen: Channels) -> tuple:
+def _without_channels(
+    network: nn.Module, dataset: Dataset, fraction: float, chosen: Channels
+) -> tuple[nn.Module, dict[str, Any]]:
     """(smaller network, what its provenance says of that)."""
     curvature = draw(dataset, chosen.images, "curvature", padding=chosen.padding, flip=chosen.flip, seed=0)
     made = shrink(network, fraction, curvature, dataset.split("validation"), gammas=chosen.gammas, seed=0)

@@ -20,7 +20,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Variant:
-    """``out``: the .onnx to write, with its facts as .json beside it; ``int8``: its kind, or None."""
+    """One file to make. ``out``: the .onnx to write, with its facts as .json beside it; ``int8``: its kind, or None."""
 
     source: Source
     int8: Int8Kind | None

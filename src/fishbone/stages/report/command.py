@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ from fishbone.parameters import params_option
 from fishbone.stages.report.params import Params
 
 
-def _study_params(_context, _option, text: str | None) -> dict:
+def _study_params(_context: click.Context, _option: click.Parameter, text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text) if text is not None else {}
     except ValueError as error:
@@ -30,7 +31,7 @@ def _study_params(_context, _option, text: str | None) -> dict:
 @params_option(Params)
 @click.option("--study-params", callback=_study_params, metavar="JSON", help="The study's parameters, for the page.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
-def command(files: tuple[Path, ...], params: Params, study_params: dict, out: Path) -> None:
+def command(files: tuple[Path, ...], params: Params, study_params: dict[str, Any], out: Path) -> None:
     """Turn the results of a study into claims, tables, figures and a page.
 
     FILES are metrics.json (train, prune, federate, gan) and the JSON files of prepare, export and bench, at the paths

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from fishbone.report.study import read_study
 from fishbone.stages.report.params import Params
 
 
-def run(files: Sequence[Path], params: Params, study_params: Mapping, out: Path) -> None:
+def run(files: Sequence[Path], params: Params, study_params: Mapping[str, Any], out: Path) -> None:
     """Write the report.
 
     Args:
