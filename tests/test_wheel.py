@@ -90,14 +90,14 @@ def test_verbs_that_need_no_study_run_one_after_the_other_with_defaults(python, 
         return json.dumps(json.loads(fishbone("params", stage)) | few[stage])
 
     fishbone("prepare", "digits", "--out", "digits.npz")
-    data = ("--data", "digits.npz")
-    fishbone("train", *data, "--seed", "0", "--params", params("train"), "--out", "run")
+    data, seed = ("--data", "digits.npz"), ("--seed", "0")
+    fishbone("train", *data, *seed, "--params", params("train"), "--out", "run")
     fishbone("prune", *data, "--method", "magnitude", "--model", "run/model.safetensors", "--out", "pruned")
     fishbone(
-        "federate", *data, "--method", "hovefl-12-6", "--seed", "0", "--params", params("federate"), "--out", "fed"
+        "federate", *data, *seed, "--method", "hovefl-12-6", "--params", params("federate"), "--out", "fed"
     )
     trained = ("--classifier", "run/model.safetensors")
-    fishbone("gan", *data, *trained, "--method", "fsl_gan", "--seed", "0", "--params", params("gan"), "--out", "gan")
+    fishbone("gan", *data, *trained, *seed, "--method", "fsl_gan", "--params", params("gan"), "--out", "gan")
     networks = ("--model", "pruned/networks.safetensors", "--sparsity", "0.9")
     fishbone("export", *networks, *data, "--out", "pruned.onnx")
     quick = ("--seconds", "0.1", "--sittings", "1", "--cold-runs", "0", "--html", "page.html")

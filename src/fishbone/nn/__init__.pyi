@@ -3,3 +3,4 @@ from .models import build as build
 from .models import load_model as load_model
 from .models import save_model as save_model
 from .optimiser import Optimiser as Optimiser
+from .sidecar import Sidecar as Sidecar
