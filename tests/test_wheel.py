@@ -93,9 +93,7 @@ def test_verbs_that_need_no_study_run_one_after_the_other_with_defaults(python, 
     data, seed = ("--data", "digits.npz"), ("--seed", "0")
     fishbone("train", *data, *seed, "--params", params("train"), "--out", "run")
     fishbone("prune", *data, "--method", "magnitude", "--model", "run/model.safetensors", "--out", "pruned")
-    fishbone(
-        "federate", *data, *seed, "--method", "hovefl-12-6", "--params", params("federate"), "--out", "fed"
-    )
+    fishbone("federate", *data, *seed, "--method", "hovefl-12-6", "--params", params("federate"), "--out", "fed")
     trained = ("--classifier", "run/model.safetensors")
     fishbone("gan", *data, *trained, *seed, "--method", "fsl_gan", "--params", params("gan"), "--out", "gan")
     networks = ("--model", "pruned/networks.safetensors", "--sparsity", "0.9")
