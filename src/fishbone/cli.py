@@ -22,7 +22,7 @@ VERBS = {
     "bench": ("fishbone.stages.bench", "Measure exported networks on devices."),
     "device": ("fishbone.bench.devices.command", "List, check, add and provision devices to measure on."),
     "report": ("fishbone.stages.report", "Write claims, tables, figures and the HTML page."),
-    "claims": ("fishbone.report.claims", "Print what a study's claims came to."),
+    "claims": ("fishbone.provenance.claims", "Print what a study's claims came to."),
     "params": ("fishbone.provenance.params", "Print a study's parameters, checked."),
     "reproduce": ("fishbone.provenance.reproduce", "Run a study: adopt, run, record, track."),
     "generate": ("fishbone.provenance.generate", "Write dvc.yaml from the Snakefile."),

@@ -6,12 +6,16 @@ missing, misspelt, of the wrong type or out of range raises `InputError` before 
 
 import json
 from collections.abc import Callable
-from typing import Self
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import click
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fishbone.errors import InputError
+
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 
 class Block(BaseModel):
@@ -41,6 +45,9 @@ class Block(BaseModel):
             raise InputError(_allowed(first), file=place, field=key or None, **shown, remedy=_remedy(first)) from None
 
 
+T = TypeVar("T", bound=Block)
+
+
 def _allowed(problem: dict) -> str:
     if problem["type"] == "extra_forbidden":
         return "unknown key"
@@ -63,16 +70,27 @@ def _remedy(problem: dict) -> str:
             return "Change it; `fishbone params --schema` shows what is allowed."
 
 
-def params_option(block: type[Block]):
-    """The ``--params`` option of a stage: its parameter block as JSON text."""
+def default_block(block: type[T], stage: str) -> T:
+    """What a stage's job is given by default: its block of the quick study, which the package brings along.
 
-    def parse(_context, _option, text: str) -> Block:
-        return block.parse(text, file="--params")
+    Args:
+        block: the stage's ``Params``; keys that only the workflow needs are left out.
+        stage: its name.
+    """
+    whole = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))[stage]
+    return block.parse({key: whole[key] for key in block.model_fields}, file=str(DEFAULTS), field=stage)
+
+
+def params_option(block: type[Block]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The ``--params`` option of a stage: its parameter block as JSON text; without it `default_block`."""
+
+    def parse(context: click.Context, _option: click.Parameter, text: str | None) -> Block:
+        # A verb is called as its stage.
+        return default_block(block, str(context.info_name)) if text is None else block.parse(text, file="--params")
 
     return click.option(
         "--params",
-        required=True,
         metavar="JSON",
         callback=parse,
-        help="The stage's parameter block; `fishbone params STAGE` prints one.",
+        help="The stage's parameter block, whole; `fishbone params STAGE` prints one.  [default: that of quick]",
     )

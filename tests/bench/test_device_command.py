@@ -77,3 +77,10 @@ def test_check_says_what_limits_a_constrained_device(file):
 def test_only_ssh_devices_are_provisioned(file):
     with pytest.raises(InputError, match="only ssh devices"):
         device(file, "provision", "here")
+
+
+def test_without_a_devices_file_there_is_this_machine_and_a_file_that_is_named_has_to_be_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli, ["device", "list"], catch_exceptions=False).output == "local: local\n"
+    with pytest.raises(InputError, match=r"mine.yaml: file is missing"):
+        CliRunner().invoke(cli, ["device", "list", "--devices", "mine.yaml"], catch_exceptions=False)

@@ -53,16 +53,20 @@ def test_the_extra_all_is_all_extras():
     assert set(own.split(",")) == set(PYPROJECT["project"]["optional-dependencies"]) - {"all"}
 
 
-def test_a_package_ships_the_data_files_that_sources_know_and_no_others():
+def test_a_package_ships_its_data_files_and_no_others():
     package = PROJECT / "src" / "fishbone"
-    present = {path for suffix in _DATA for path in package.rglob(f"*{suffix}")}
+    present = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     listed = {
         path
         for name, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items()
         for pattern in patterns
-        for path in (PROJECT / "src" / name.replace(".", "/")).glob(pattern)
+        for path in (PROJECT / "src").glob(f"{name.replace('.', '/')}/{pattern}" if name != "*" else f"**/{pattern}")
     }
     assert listed == present
+    assert {path for path in present if path.suffix in _DATA} == present - {
+        package / "defaults.yaml", package / "py.typed", *package.rglob("*.pyi")
+    }  # fmt: skip
+    assert (package / "defaults.yaml").resolve() == PROJECT / "params.yaml"
 
 
 def test_telemetry_is_off():

@@ -7,7 +7,8 @@ import yaml
 
 from fishbone.errors import InputError
 from fishbone.provenance.crosscheck import networks
-from fishbone.provenance.params import check_study_name, job_params, load_study, schema
+from fishbone.provenance.params import job_params, load_study, schema
+from fishbone.provenance.study import check_study_name
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fishbone.report import claims
+from fishbone.provenance import claims
 from fishbone.report.intervals import interval
 from fishbone.report.verdict import Evidence, Statement, judge, line, not_tested
 

@@ -7,6 +7,7 @@ from report import small_study
 
 from fishbone.cli import cli
 from fishbone.errors import InputError
+from fishbone.provenance.study import PROJECT
 from fishbone.stages.report.params import Params, Plan
 
 PARAMS = {"title": "Test", "comparable_accuracy": 0.01, "comparable_fcd": 0.1}
@@ -109,7 +110,13 @@ def test_plan_is_the_block_itself():
     assert Plan(**PARAMS).model_dump() == Params(**PARAMS).model_dump() == PARAMS
 
 
-def test_claims_are_printed_as_a_table_and_as_json(files, tmp_path):
+@pytest.fixture
+def project(tmp_path):
+    for name in PROJECT:
+        (tmp_path / name).touch()
+
+
+def test_claims_are_printed_as_a_table_and_as_json(files, tmp_path, project):
     report(files, "results/quick/report")
     shown = run("claims", "--study", "quick").output
     measured = next(line for line in shown.splitlines() if "At 95 % sparsity FLS is more accurate than OBS" in line)
@@ -121,6 +128,6 @@ def test_claims_are_printed_as_a_table_and_as_json(files, tmp_path):
     assert claims == json.loads((tmp_path / "results/quick/report/claims.json").read_text())
 
 
-def test_claims_without_a_report_say_how_to_make_one():
+def test_claims_without_a_report_say_how_to_make_one(project):
     with pytest.raises(InputError, match="fishbone reproduce --study none"):
         run("claims", "--study", "none")

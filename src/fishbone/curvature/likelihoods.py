@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 
 class Likelihood(Protocol):
+    """What a network's outputs (B, C) mean: a distribution of the target of each input."""
+
     def root(self, outputs: Tensor) -> Tensor:
         """(B, C) → S, (B, C, C)."""
 

@@ -4,17 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from fishbone.errors import Rejected
 from fishbone.federated.messages import Embedding, EmbeddingGradient
 from fishbone.federated.roles import HorizontalRole, Role
-from fishbone.wire.errors import BY_STATUS, LinkError
+from fishbone.wire.errors import BY_STATUS
 from fishbone.wire.traffic import Key
-
-
-class Rejected(LinkError):
-    """An update that does not answer what was sent; see `fishbone.federated.checks.admissible`."""
-
-    status = "rejected"
-
 
 STATUSES = (*BY_STATUS, Rejected.status)  # in this order they are told
 

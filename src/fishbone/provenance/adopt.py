@@ -15,8 +15,9 @@ from fishbone.provenance import ledger, running
 from fishbone.provenance.cache import restore
 from fishbone.provenance.dag import Job, Planned, planned
 from fishbone.provenance.judge import Verdict, judge
-from fishbone.provenance.lock import QUICK, outputs, recorded
+from fishbone.provenance.lock import outputs, recorded
 from fishbone.provenance.params import load_study
+from fishbone.provenance.study import study_option
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _tell(plan: Planned, verdict: Verdict, lost: Collection[str], root: Path) ->
 
 
 @click.command(epilog="Example: git pull && fishbone pull && fishbone adopt")
-@click.option("--study", default=QUICK, show_default=True)
+@study_option()
 @click.option("--verify", is_flag=True, help="Compare the content of every output, changed or not.")
 def command(study: str, verify: bool) -> None:
     """Find out which results hold, and tell Snakemake."""

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from fishbone.provenance import ledger, running
-from fishbone.provenance.lock import QUICK
-from fishbone.provenance.params import check_study_name
+from fishbone.provenance.study import study_option
 
 
 def clean(study: str, root: Path = Path()) -> list[Path]:
@@ -21,10 +20,9 @@ def clean(study: str, root: Path = Path()) -> list[Path]:
 
 
 @click.command(epilog="Example: fishbone clean --study quick")
-@click.option("--study", default=QUICK, show_default=True)
+@study_option()
 def command(study: str) -> None:
     """Remove what a study made here; the next run takes from DVC's cache what that still has."""
-    check_study_name(study)
     with running.held(study):
         there = clean(study)
     click.echo(f"removed: {', '.join(map(str, there)) or 'nothing'}")

@@ -12,8 +12,9 @@ import yaml
 
 from fishbone.files import write_text
 from fishbone.provenance.dag import Job, jobs
-from fishbone.provenance.lock import DUMPER, QUICK, folder, studies
-from fishbone.provenance.params import merge
+from fishbone.provenance.lock import DUMPER, folder, studies
+from fishbone.provenance.params import SCHEMA, merge, schema_text
+from fishbone.provenance.study import require_project, study_option
 
 
 class _Flow(dict):
@@ -85,11 +86,10 @@ def generate(study: str, members: list[Job], root: Path = Path()) -> list[Path]:
 
 
 @click.command(epilog="Example: fishbone generate")
-@click.option("--study", help=f"One study alone, such as {QUICK}; without it all of them.")
+@study_option(None, "One study alone; without it all of them.")
 def command(study: str | None) -> None:
     """Write dvc.yaml, resolved.yaml and the parameters' JSON schema from the Snakefile and the stages."""
-    from fishbone.provenance.params import SCHEMA, schema_text
-
+    require_project()
     for name in [study] if study else studies():
         for file in generate(name, jobs(name)):
             click.echo(f"{file} written")

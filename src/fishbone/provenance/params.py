@@ -7,21 +7,18 @@ is generated from the same models, for editors.
 
 import importlib
 import json
-import re
 from pathlib import Path
 
 import click
-import yaml
 
 from fishbone.errors import InputError
-from fishbone.parameters import Block
+from fishbone.parameters import Block, default_block
 from fishbone.provenance.crosscheck import Place, crosscheck
 from fishbone.provenance.lock import QUICK, studies
 from fishbone.provenance.mapping import read_mapping
+from fishbone.provenance.study import BASE, check_study_name, require_project, study_option
 
 STAGES = ("prepare", "train", "prune", "federate", "gan", "export", "bench", "report")
-BASE = "params.yaml"
-STUDY = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"
 SCHEMA = Path("workflow/schemas/params.schema.json")
 
 
@@ -30,12 +27,17 @@ def plan(stage: str) -> type[Block]:
     return _module(stage).Plan
 
 
+def job_block(stage: str) -> type[Block]:
+    """What one job of the stage is given."""
+    return _module(stage).Params
+
+
 def job_params(stage: str, block: dict) -> str:
     """JSON of what one job is given: the block without the keys that only enumerate jobs.
 
     So a further seed or data set adds jobs and changes none.
     """
-    return json.dumps({key: block[key] for key in _module(stage).Params.model_fields}, sort_keys=True)
+    return json.dumps({key: block[key] for key in job_block(stage).model_fields}, sort_keys=True)
 
 
 def _module(stage: str):
@@ -46,17 +48,6 @@ def _module(stage: str):
 def overlay_path(study: str, root: Path = Path()) -> Path:
     """The file that makes a study of ``params.yaml``; the quick study has none."""
     return root / "studies" / study / BASE
-
-
-def check_study_name(name: str) -> None:
-    """Raises `InputError` unless the name is safe in paths and shells, and text in YAML, where ``2024`` is a number."""
-    remedy = "Begin with a letter; then letters, digits, `_`, `.` and `-`, and no word that YAML reads as a value."
-    if name == "files":
-        raise InputError(
-            "cannot name a study", field="STUDY", value=name, remedy="recorded/files/ is DVC's. Take another."
-        )
-    if not isinstance(name, str) or not re.fullmatch(STUDY, name) or ".." in name or _reads_as_a_value(name):
-        raise InputError("cannot name a study", field="STUDY", value=name, remedy=remedy)
 
 
 def load_study(study: str, root: Path = Path()) -> dict:
@@ -153,23 +144,24 @@ def _depth(value, key: tuple) -> int:
     return len(key)
 
 
-def _reads_as_a_value(name: str) -> bool:
-    """Whether YAML, or Snakemake's ``--config``, makes anything but text of the name."""
-    try:
-        float(name)
-    except ValueError:
-        return not isinstance(yaml.safe_load(name), str)
-    return True
+def _print_schema(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(schema_text(), nl=False)
+        context.exit()
 
 
 @click.command(epilog='Example: fishbone train --params "$(fishbone params train)" …')
 @click.argument("stage", required=False, type=click.Choice(STAGES))
-@click.option("--study", default=QUICK, show_default=True, help="Study in studies/ (or quick).")
-@click.option("--schema", "show_schema", is_flag=True, help="Print the JSON schema instead.")
-def command(stage: str | None, study: str, show_schema: bool) -> None:
+@study_option(None, "Study in studies/ (or quick).  [default: quick; outside a checkout what the package brings along]")
+@click.option(
+    "--schema", is_flag=True, is_eager=True, expose_value=False, callback=_print_schema,
+    help="Print the JSON schema instead.",
+)  # fmt: skip
+def command(stage: str | None, study: str | None) -> None:
     """Print a study's checked parameters as JSON: of one STAGE as its jobs get them, or all."""
-    if show_schema:
-        click.echo(schema_text(), nl=False)
+    if study is None and stage and not Path(BASE).is_file():
+        click.echo(json.dumps(default_block(job_block(stage), stage).model_dump(), sort_keys=True))
         return
-    merged = load_study(study)
+    require_project()
+    merged = load_study(study or QUICK)
     click.echo(job_params(stage, merged[stage]) if stage else json.dumps(merged, indent=2))

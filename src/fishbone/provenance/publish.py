@@ -12,8 +12,9 @@ import click
 from fishbone.errors import InputError
 from fishbone.provenance import running
 from fishbone.provenance.cache import copied
-from fishbone.provenance.lock import QUICK, folder, md5, outputs, studies
+from fishbone.provenance.lock import folder, md5, outputs, studies
 from fishbone.provenance.params import load_study
+from fishbone.provenance.study import study_option
 
 REMOTE = "recorded"
 LIMIT = 1_000_000
@@ -73,7 +74,7 @@ def _objects(root: Path) -> list[Path]:
 
 
 @click.command(epilog="Example: fishbone publish --study cifar10 && git add recorded")
-@click.option("--study", default=QUICK, show_default=True)
+@study_option()
 def command(study: str) -> None:
     """Copy a study's small recorded results to recorded/, which git keeps."""
     load_study(study)

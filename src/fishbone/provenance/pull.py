@@ -13,9 +13,10 @@ from fishbone.provenance import ledger, running
 from fishbone.provenance.cache import copied, restore
 from fishbone.provenance.dag import jobs
 from fishbone.provenance.judge import judge
-from fishbone.provenance.lock import QUICK, folder, md5, outputs, recorded
+from fishbone.provenance.lock import folder, md5, outputs, recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.publish import REMOTE, published
+from fishbone.provenance.study import study_option
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
 
 
 @click.command(epilog="Example: fishbone pull --study cifar10 && fishbone claims --study cifar10")
-@click.option("--study", default=QUICK, show_default=True)
+@study_option()
 @click.option("--remote", help="DVC remote; without it `recorded`, which git keeps, and then the default one.")
 def command(study: str, remote: str | None) -> None:
     """Bring one study's recorded results from recorded/ and DVC's remotes."""

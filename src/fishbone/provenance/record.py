@@ -16,9 +16,10 @@ from fishbone.provenance import ledger, running
 from fishbone.provenance.dag import jobs
 from fishbone.provenance.generate import outdated
 from fishbone.provenance.judge import judge
-from fishbone.provenance.lock import QUICK, folder
+from fishbone.provenance.lock import folder
 from fishbone.provenance.lock import recorded as recorded_stages
 from fishbone.provenance.params import load_study
+from fishbone.provenance.study import study_option
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _commit(study: str, rules: set[str], root: Path) -> None:
 
 
 @click.command(epilog="Example: fishbone record --study quick")
-@click.option("--study", default=QUICK, show_default=True)
+@study_option()
 def command(study: str) -> None:
     """Write the hashes of a study's finished results to dvc.lock."""
     load_study(study)

@@ -14,15 +14,16 @@ from fishbone.provenance.code import code_state
 from fishbone.provenance.dag import Job, environment, jobs, tool
 from fishbone.provenance.generate import generate
 from fishbone.provenance.judge import judge
-from fishbone.provenance.lock import QUICK, recorded
+from fishbone.provenance.lock import recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.record import record, told
 from fishbone.provenance.stamp import stamp
+from fishbone.provenance.study import study_option
 from fishbone.provenance.track import catch_up
 
 
 @click.command(epilog="Example: fishbone reproduce --study cifar10 --cores 2")
-@click.option("--study", default=QUICK, show_default=True, help="Study in studies/ (or quick).")
+@study_option()
 @click.option("--profile", default="default", show_default=True, help="Folder in profiles/: default or slurm.")
 @click.option("--cores", type=click.IntRange(1), help="Cores to use; without it the profile decides.")
 @click.option("--verify", is_flag=True, help="Compare the content of every output with its record first.")

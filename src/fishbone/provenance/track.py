@@ -18,9 +18,10 @@ import click
 from fishbone.files import replacing, write_text
 from fishbone.provenance import running
 from fishbone.provenance.code import UNKNOWN, code_state
-from fishbone.provenance.lock import QUICK, recorded
+from fishbone.provenance.lock import recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.runs import FIELDS, Run, as_recorded, parameters_of, runs_of
+from fishbone.provenance.study import study_option
 
 # Read by MLflow, some of it on import. A server that does not answer costs seconds, not minutes.
 QUIET = {
@@ -149,7 +150,7 @@ def _reason(error: BaseException, store: str) -> str:
 
 
 @click.command(epilog="Example: fishbone track --study quick && mlflow ui --backend-store-uri sqlite:///mlflow.db")
-@click.option("--study", default=QUICK, show_default=True)
+@study_option()
 def command(study: str) -> None:
     """Log a study's recorded parameters, metrics and artefacts to MLflow."""
     with running.held(study):

@@ -34,11 +34,14 @@ SCOPES = ("global", "layer")
 
 @dataclass(frozen=True)
 class Pruned:
-    """Attributes:
-    masks: by name of the weight, True for weights that are left.
-    gamma: the damping chosen; None of methods that have none.
-    validation_loss: of every damping tried, in nats, the mean over the steps; empty if there was no choice.
-    history: a row a step.
+    """What pruning a network came to.
+
+    Attributes:
+        masks: by name of the weight, in its shape, True for weights that are left.
+        gamma: the damping chosen; None of methods that have none.
+        validation_loss: mean loss over the steps with every damping tried, in nats, by the damping's text; empty if
+            there was no choice.
+        history: a row a step; see `fishbone.pruning.trajectory.follow`.
     """
 
     masks: dict[str, Tensor]

@@ -10,6 +10,7 @@ from typing import get_args
 
 import click
 
+from fishbone.parameters import default_block
 from fishbone.stages.prune_plan import Method, Params
 from fishbone.stages.prune_plan import Plan as Plan  # the workflow looks for it here
 
@@ -26,7 +27,7 @@ from fishbone.stages.prune_plan import Plan as Plan  # the workflow looks for it
     show_default=True,
     help="How to rank and compensate.",
 )
-@click.option("--model", type=click.Path(path_type=Path), help="Weights made by `fishbone train`; needs --params.")
+@click.option("--model", type=click.Path(path_type=Path), help="Weights made by `fishbone train`.")
 @click.option("--model-file", metavar="FILE.py:FUNCTION", help="Any other network: the function that makes it.")
 @click.option("--weights", type=click.Path(path_type=Path), help="With --model-file: the network's .safetensors.")
 @click.option(
@@ -53,7 +54,7 @@ from fishbone.stages.prune_plan import Plan as Plan  # the workflow looks for it
     "--params",
     metavar="JSON",
     callback=lambda context, option, text: None if text is None else Params.parse(text, file="--params"),
-    help="With --model: the stage's parameter block; `fishbone params prune` prints one.",
+    help="With --model: the stage's parameter block; `fishbone params prune` prints one.  [default: that of quick]",
 )
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Keep progress here and resume from it.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
@@ -85,12 +86,12 @@ def command(
         metrics = foreign.prune_file(model_file, weights, data, method, sparsity, out, report=_print, **options)
         click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
     else:
-        _needed("a network made by `fishbone train`", **{"--model": model, "--params": params})
+        _needed("a network made by `fishbone train`", **{"--model": model})
         others = {f"--{name}": value for name, value in options.items()}
         _unused("--model", **{"--weights": weights, "--sparsity": sparsity} | others)
         from fishbone.stages.prune_job import prune
 
-        prune(method, model, data, seed, params, checkpoint, out, report=_print)
+        prune(method, model, data, seed, params or default_block(Params, "prune"), checkpoint, out, report=_print)
 
 
 def _needed(purpose: str, **options) -> None:

@@ -3,10 +3,7 @@
 A party that adds up what it is sent, and another that asks it twice:
 
 >>> from dataclasses import dataclass
->>> from fishbone.wire.actor import Packed
->>> from fishbone.wire.memory import Memory
->>> from fishbone.wire.message import Message
->>> from fishbone.wire.policy import Policy, Rule
+>>> from fishbone.wire import Memory, Message, Packed, Policy, Rule
 >>> @dataclass(frozen=True, eq=False)
 ... class Number(Message):
 ...     kind = "number"
@@ -27,3 +24,7 @@ A party that adds up what it is sent, and another that asks it twice:
 >>> [link.ask("here", Number(value)).value for value in (2, 3)]
 [2, 5]
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

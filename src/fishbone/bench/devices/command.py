@@ -12,13 +12,15 @@ from fishbone.bench.devices.outcome import DeviceError
 from fishbone.errors import InputError
 from fishbone.files import write_text
 
+FILE = Path("devices.yaml")
+
 file_option = click.option(
     "--devices",
     "file",
-    default="devices.yaml",
+    default=FILE,
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Devices file.",
+    help="Devices file; where there is none, this machine.",
 )
 
 
@@ -31,7 +33,7 @@ def command() -> None:
 @file_option
 def list_devices(file: Path) -> None:
     """Names, kinds and fields, as the devices file has them."""
-    for name, device in read_devices(file).items():
+    for name, device in _known(file).items():
         fields = device.model_dump(exclude={"kind"}, exclude_none=True)
         click.echo(f"{name}: {device.kind} {' '.join(f'{key}={value}' for key, value in fields.items())}".rstrip())
 
@@ -94,8 +96,12 @@ def provision(name: str, file: Path) -> None:
 
 
 def _chosen(names: tuple[str, ...], file: Path) -> dict[str, Device]:
-    devices = read_devices(file)
+    devices = _known(file)
     for name in names:
         if name not in devices:
             raise InputError("no such device", file=file, value=name, remedy=f"Choose one of {', '.join(devices)}.")
     return {name: devices[name] for name in names or devices}
+
+
+def _known(file: Path) -> dict[str, Device]:
+    return read_devices(None if file == FILE and not file.exists() else file)

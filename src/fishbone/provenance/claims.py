@@ -5,11 +5,14 @@ from pathlib import Path
 
 import click
 
+from fishbone.errors import InputError
+from fishbone.files import read_json
+from fishbone.provenance.study import study_option
 from fishbone.report.verdict import Claim, line
 
 
 @click.command(epilog="Example: fishbone claims --study quick --json")
-@click.option("--study", default="quick", show_default=True, help="Study whose report has been made.")
+@study_option(help="Study whose report has been made.")
 @click.option("--json", "as_json", is_flag=True, help="Print the claims as JSON instead of a table.")
 def command(study: str, as_json: bool) -> None:
     """Print a line a claim: what a paper says, its number, the measured one, and the verdict; --json says why, too."""
@@ -27,9 +30,6 @@ def command(study: str, as_json: bool) -> None:
 
 
 def _read(study: str) -> list[dict]:
-    from fishbone.errors import InputError
-    from fishbone.files import read_json
-
     path = Path("results") / study / "report" / "claims.json"
     if not path.is_file():
         remedy = f"Run `fishbone reproduce --study {study}` in the project's root folder."

@@ -1,0 +1,12 @@
+from .checked import Exported as Exported
+from .checked import checked_export as checked_export
+from .checked import checked_int8 as checked_int8
+from .facts import file_facts as file_facts
+from .facts import read_onnx as read_onnx
+from .from_torch import to_bytes as to_bytes
+from .from_torch import to_onnx as to_onnx
+from .from_torch import with_metadata as with_metadata
+from .gates import GateError as GateError
+from .operators import UnknownCountError as UnknownCountError
+from .saving import save_onnx as save_onnx
+from .schema import FileFacts as FileFacts

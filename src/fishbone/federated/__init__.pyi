@@ -1,0 +1,12 @@
+from .engines.engine import Engine as Engine
+from .engines.in_process import in_process as in_process
+from .methods.fedavg import FedAvg as FedAvg
+from .methods.hovefl import HoVeFL as HoVeFL
+from .methods.protocol import Method as Method
+from .roles import HorizontalRole as HorizontalRole
+from .roles import VerticalRole as VerticalRole
+from .roles import assign as assign
+from .rounds import Federation as Federation
+from .rounds import RoundResult as RoundResult
+from .training import FederatedTraining as FederatedTraining
+from .work import LocalWork as LocalWork

@@ -1,0 +1,1 @@
+from .frechet import FeatureSpace as FeatureSpace

@@ -1,0 +1,1 @@
+from .audit import RawImageAudit as RawImageAudit

@@ -1,0 +1,2 @@
+from .surgeon import Pruned as Pruned
+from .surgeon import Surgeon as Surgeon

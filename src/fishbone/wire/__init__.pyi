@@ -1,0 +1,14 @@
+from .actor import Actor as Actor
+from .actor import Host as Host
+from .actor import Link as Link
+from .actor import Packed as Packed
+from .codec import Limits as Limits
+from .codec import decode as decode
+from .codec import encode as encode
+from .memory import Memory as Memory
+from .message import Envelope as Envelope
+from .message import Message as Message
+from .message import Refusal as Refusal
+from .policy import Policy as Policy
+from .policy import Rule as Rule
+from .traffic import Traffic as Traffic
