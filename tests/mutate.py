@@ -35,6 +35,8 @@ def judge(target: str) -> float:
     if done.returncode:
         raise SystemExit(f"mutmut could not judge {target}: see above")
     outcomes = read(folder)
+    if None in outcomes.values():
+        raise SystemExit(f"{target}: not all faults were judged")
     unnoticed = [name for name, code in outcomes.items() if code in (SURVIVED, UNTESTED)]
     counted = {name: diff for name in unnoticed if (diff := difference(folder, name))}
     total = len(outcomes) - len(unnoticed) + len(counted)
@@ -77,8 +79,8 @@ def settings(files: list[Path], tests: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read(folder: Path) -> dict[str, int]:
-    """mutmut's outcome of each fault, by name."""
+def read(folder: Path) -> dict[str, int | None]:
+    """mutmut's outcome of each fault, by name; None for one that it did not come to."""
     metas = sorted((folder / "mutants").rglob("*.meta"))
     return {name: code for meta in metas for name, code in json.loads(meta.read_text())["exit_code_by_key"].items()}
 
