@@ -5,13 +5,13 @@ PYTHON ?= python3
 # Installed from the lock by the first target that needs it; a changed lock installs again.
 READY := .venv/installed
 
-export STUDY PROFILE
+export STUDY PROFILE ROOM
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup reproduce pull publish test test-avx2 lint bench clean
+.PHONY: setup reproduce pull publish test test-avx2 lint docs mutate bench clean
 
 setup: $(READY)
 	@echo "== ready: . .venv/bin/activate, then fishbone --help"
@@ -39,11 +39,21 @@ test-avx2: $(READY)
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m pytest $(addprefix tests/,$(LEARNING))
 
 lint: $(READY)
-	@echo "== ruff, snakefmt, snakemake --lint"
+	@echo "== ruff, mypy, snakefmt, snakemake --lint"
 	@ruff check .
 	@ruff format --check .
+	@mypy
 	@snakefmt --check Snakefile workflow
 	@snakemake --lint
+
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "== site/index.html; with its search: python3 -m http.server --directory site"
+
+# ROOM: folders of src/fishbone, or folder/module.
+ROOM ?= curvature pruning federated split gan wire
+mutate: $(READY)
+	@python tests/mutate.py $$ROOM
 
 bench: $(READY)
 	@echo "== paired benchmarks; leave the machine alone meanwhile"

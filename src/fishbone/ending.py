@@ -16,7 +16,7 @@ def ended_by_signals() -> Iterator[None]:
     """
     heard = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
 
-    def end(number: int, _frame) -> None:
+    def end(number: int, _frame: object) -> None:
         for each in heard:
             signal.signal(each, lambda *_: None)  # not SIG_IGN, which children would inherit
         raise SystemExit(128 + number)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 T = TypeVar("T")
 
 
-def each_once(values: list) -> list:
+def each_once(values: list[T]) -> list[T]:
     """The list as it is.
 
     Raises:

@@ -17,11 +17,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fishbone.errors import InputError
 from fishbone.locking import try_lock
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -113,12 +117,17 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Sorted, indented JSON. NaN and infinity raise ``ValueError``: they are not JSON."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path):
+def read_json(path: str | Path) -> Any:
+    """The file's content.
+
+    Raises:
+        InputError: the file is missing or not JSON.
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -142,7 +151,7 @@ def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None
         writer.writerows(rows)
 
 
-def write_tensors(path: str | Path, tensors: Mapping, header: Mapping | None = None) -> None:
+def write_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], header: Mapping[str, Any] | None = None) -> None:
     """``.safetensors`` of CPU copies; ``header`` is JSON kept in the file's own metadata."""
     from safetensors.torch import save_file
 
@@ -151,7 +160,7 @@ def write_tensors(path: str | Path, tensors: Mapping, header: Mapping | None = N
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
 
 
-def read_tensors(path: str | Path, prefix: str = "") -> tuple[dict, dict]:
+def read_tensors(path: str | Path, prefix: str = "") -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Inverse of `write_tensors`: (tensors on the CPU, header or ``{}``).
 
     With a ``prefix`` only tensors whose names begin with it are read; they come without it.

@@ -396,7 +396,8 @@ def warm_rounds(task: dict, feeds: dict, records: list[dict], deadline: float) -
     """(blocks of the control, evidence of contention, whether the time asked for was spent).
 
     Where a session's memory happens to lie changes its speed by a per cent or so, for as long as it lives. So the
-    time is cut into sittings that load every model anew. Blocks go to the records: [sitting][round][run] nanoseconds.
+    time is cut into sittings that load every model anew. Blocks go to the records: nanoseconds by
+    ``[sitting][round][run]``.
     """
     control = {"name": CONTROL, "status": "ok", "blocks_ns": []}
     kept = {index: records[index] for index in feeds}

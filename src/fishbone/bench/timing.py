@@ -46,7 +46,7 @@ def p90_bound(samples: Sequence[float]) -> float | None:
 
 
 def block_medians(blocks: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
-    """[sitting][round][run] → [sitting][round]."""
+    """Medians of blocks: ``[sitting][round][run]`` → ``[sitting][round]``."""
     return [[float(np.median(block)) for block in sitting] for sitting in blocks]
 
 

@@ -39,6 +39,11 @@ def stratified_subset(labels: np.ndarray, count: int, generator: np.random.Gener
     """Positions of ``count`` samples, of each class its share up to one; all positions where there are no more.
 
     Splits are sorted by class in many sources, so the first ones are no sample of them.
+
+    >>> from fishbone.seeding import numpy_generator
+    >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+    >>> labels[stratified_subset(labels, 3, numpy_generator(0, "subset"))].tolist()
+    [0, 0, 1]
     """
     if count >= len(labels):
         return np.arange(len(labels))

@@ -29,8 +29,11 @@ AMONG = (  # values of the first key are among those of the second
     ("export.datasets", "train.datasets"),
     ("export.seed", "train.seeds"),
 )
-OF_PRUNED = (("export.datasets", "prune.datasets"), ("export.seed", "prune.seeds"))
-OF_PRUNED += (("export.sparsities", "prune.sparsities"),)
+OF_PRUNED = (
+    ("export.datasets", "prune.datasets"),
+    ("export.seed", "prune.seeds"),
+    ("export.sparsities", "prune.sparsities"),
+)
 
 
 def crosscheck(study: Mapping, place: Place, devices: Collection[str]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,8 +16,8 @@ from fishbone.errors import InputError
 
 QUICK = "quick"
 # libyaml's, where it was built in: ten times faster, and DVC's files have thousands of lines.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Yaml12(LOADER):
@@ -72,7 +73,7 @@ def recorded(study: str, root: Path = Path()) -> dict[str, Recorded]:
 
 
 def _recorded(name: str, stage: dict) -> Recorded:
-    block = next((values[name] for values in stage.get("params", {}).values() if name in values), {})
+    block: dict[str, Any] = next((values[name] for values in stage.get("params", {}).values() if name in values), {})
     return Recorded(
         rule=block.get("rule"),
         sources=block.get("sources"),

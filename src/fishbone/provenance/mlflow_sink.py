@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
@@ -41,7 +42,8 @@ class Sink:
 
     def known(self) -> set[str]:
         """Digests of what is logged whole; what a killed tracker of this project left half done is deleted."""
-        runs, token = [], None
+        runs: list[Any] = []
+        token = None
         while page := self.client.search_runs([self.experiment], "tags.job != ''", page_token=token):
             runs += page
             token = page.token

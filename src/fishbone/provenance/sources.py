@@ -126,7 +126,8 @@ def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ValueError(f"{file}:{node.lineno}: write the import absolutely, so that its file can be found")
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            module = node.module or ""
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return tuple(path for name in names for path in _files_of(name))
 
 

@@ -79,7 +79,7 @@ def _ends(mean: float, half: float, bounds: Bounds) -> Bounds:
 
 def cut(found: Interval, bounds: Bounds) -> Interval:
     """The interval of a difference, which has no scale without bounds, cut at what the difference can be."""
-    if found.low is None:
+    if found.low is None or found.high is None:
         return found
     return Interval(found.mean, max(found.low, bounds[0]), min(found.high, bounds[1]), found.n)
 
@@ -88,7 +88,8 @@ def band(curves: Sequence[np.ndarray], bounds: Bounds = PLAIN) -> tuple[np.ndarr
     """Point by point (mean, low, high) of curves (T,), one a seed; NaN ends for a single one."""
     points = [interval(values, bounds) for values in np.stack(curves).T.tolist()]
     columns = [[getattr(point, name) for point in points] for name in ("mean", "low", "high")]
-    return tuple(np.array(column, dtype=float) for column in columns)
+    mean, low, high = (np.array(column, dtype=float) for column in columns)
+    return mean, low, high
 
 
 def paired(first: Mapping[int, T], second: Mapping[int, T], difference: Callable[[T, T], float]) -> dict[int, float]:

@@ -94,8 +94,8 @@ class Evidence:
         if not self.ratios:
             return interval(values)
         logs = interval([math.log(value) for value in values])
-        mean, low, high = (x if x is None else 100 * math.expm1(x) for x in (logs.mean, logs.low, logs.high))
-        return Interval(mean, low, high, logs.n)
+        low, high = (x if x is None else 100 * math.expm1(x) for x in (logs.low, logs.high))
+        return Interval(100 * math.expm1(logs.mean), low, high, logs.n)
 
 
 def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
@@ -108,7 +108,7 @@ def judge(statement: Statement, evidence: Evidence, side: Literal["above", "belo
     return Claim(
         **asdict(statement) | {"id": f"{statement.id}@{evidence.dataset}"},
         measured=found.mean if found else None,
-        ci95=None if found is None or found.low is None else (found.low, found.high),
+        ci95=None if found is None or found.low is None or found.high is None else (found.low, found.high),
         seeds=sorted(evidence.values),
         setting=evidence.setting,
         verdict=verdict,
@@ -148,10 +148,10 @@ def not_tested(statement: Statement, why: str, dataset: str = "") -> Claim:
     return Claim(**texts, measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[])
 
 
-def _verdict(found: Interval | None, side: str, bound: float) -> tuple[str, str]:
+def _verdict(found: Interval | None, side: str, bound: float) -> tuple[Literal["holds", "fails", "not tested"], str]:
     if found is None:
         return "not tested", "No seed has both results."
-    if found.low is None:
+    if found.low is None or found.high is None:
         return "not tested", "One seed gives no interval."
     basis = f"{found.n} seeds, Student's t with {found.n - 1} degree{'s' * (found.n > 2)} of freedom"
     if found.low > bound or found.high < bound:
