@@ -68,12 +68,12 @@ def test_arrows_between_rooms_point_one_way():
             assert not targets & upper, path
 
 
-def test_what_a_stage_only_names_is_no_source_of_it():
+def test_other_entrances_than_the_stages_job_are_no_source_of_it():
     closures = {stage: " ".join(sources(stage)) for stage in ("prune", "export", "report")}
     for stage in ("prune", "export"):
-        for name in ("surgeon", "foreign", "loading"):
-            assert f"pruning/{name}.py" not in closures[stage]
-    for name in ("operation", "trajectory", "judge"):
+        for name in ("pruning/surgeon", "pruning/model_file", "pruning/loading", "prune/file_job"):
+            assert f"{name}.py" not in closures[stage]
+    for name in ("pruner", "trajectory", "judge"):
         assert f"pruning/{name}.py" in closures["prune"]
     assert "unrecorded" not in closures["report"]
     assert {path.name for path in (module.PACKAGE / "report" / "unrecorded").iterdir()} == {"bench.html", "run.html"}

@@ -144,6 +144,10 @@ class Remembered:
             self.weights, self.first = weights, self.compute(model)
         return self.first if weights == self.weights else self.compute(model)
 
+    def forget(self) -> None:
+        """Let go of the answer that is kept; the next one is kept again."""
+        self.weights = self.first = None
+
 
 @contextmanager
 def _recorded(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor, Tensor]]]:

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Softmax
+from fishbone.curvature.protocol import Estimator
 from fishbone.nn.evaluate import evaluate, evaluating
 from fishbone.nn.resnet import BasicBlock
 from fishbone.pruning.compensation import compensate
 from fishbone.pruning.defaults import LEARNING, SOLVER
+from fishbone.pruning.estimators import EstimatorFactory
 from fishbone.pruning.images import recalibrated
 from fishbone.pruning.masks import saliency
-from fishbone.pruning.methods import METHODS, estimators
+from fishbone.pruning.methods import METHODS
 
 ROUND_TO = 8  # channels: runtimes work on blocks of 8 or 16
 STEPS = 8
@@ -31,11 +33,13 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class Shrunk:
-    """Attributes:
-    model: the smaller network, batch norms recalibrated.
-    kept: channels that are left of each block, by the block's name.
-    gamma: the damping chosen.
-    validation_accuracy: of every damping tried.
+    """A network without some of its channels, and how it was chosen.
+
+    Attributes:
+        model: the smaller network, batch norms recalibrated.
+        kept: number of channels that are left of each block, by the block's name.
+        gamma: the damping chosen.
+        validation_accuracy: accuracy on the validation images with every damping tried, by the damping's text.
     """
 
     model: nn.Module
@@ -53,15 +57,19 @@ def shrink(
     gammas: Sequence[float],
     seed: int,
 ) -> Shrunk:
-    """A smaller copy of ``model`` without about ``fraction`` of the channels inside its blocks.
+    """Make a smaller copy of ``model``, without about ``fraction`` of the channels inside its blocks.
 
     Blocks keep a multiple of 8 channels, and all if they have fewer than 16: the fraction is met to within 4 channels
     of the network if the other blocks have enough to give.
 
     Args:
-        model: trained, with `fishbone.nn.resnet.BasicBlock`s.
-        curvature: inputs and labels of training images, augmented as in training; also for batch norms.
+        model: a trained network with `fishbone.nn.resnet.BasicBlock`s.
+        fraction: of the channels inside all blocks, to remove.
+        curvature: inputs (N, C, H, W) and labels (N,) of training images, augmented as in training; also for batch
+            norms.
         validation: inputs and labels that choose the damping.
+        gammas: dampings to try.
+        seed: decides the random signs of gradient rows; the same seed gives the same network.
 
     Raises:
         ValueError: no residual blocks, or the fraction is not within (0, 1).
@@ -73,23 +81,28 @@ def shrink(
         raise ValueError("no residual blocks whose inner channels could go")
     layout = Layout.of(model, tuple(f"{name}.conv2.weight" for name in names))
     gradients = Gradients(layout, curvature[0], "signs", Softmax(), curvature[1], seed)
-    make = estimators(METHODS["fls"], gradients, block=64, learning=LEARNING, seed=seed)
+    estimators = EstimatorFactory(METHODS["fls"], gradients, block=64, learning=LEARNING, seed=seed)
     costs = channel_costs(model, names, curvature[0][:1])
 
-    def attempt(gamma: float) -> nn.Module:
-        masked = remove(model, layout, make(gamma, False), costs, fraction)
-        return recalibrated(cut(*masked), curvature[0])
-
-    tried = {gamma: attempt(gamma) for gamma in gammas}
+    tried = {}
+    for gamma in gammas:
+        masked, kept = remove(model, layout, estimators.final(gamma), costs, fraction)
+        tried[gamma] = recalibrated(without_channels(masked, kept), curvature[0])
     scores = {str(gamma): evaluate(found, *validation)["accuracy"] for gamma, found in tried.items()}
     best = max(tried, key=lambda gamma: scores[str(gamma)])
-    kept = {name: tried[best].get_submodule(name).conv1.out_channels for name in names}
-    return Shrunk(tried[best], kept, best, scores)
+    left = {name: tried[best].get_submodule(name).conv1.out_channels for name in names}
+    return Shrunk(tried[best], left, best, scores)
 
 
 @torch.no_grad()
 def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> list[float]:
-    """Multiply-accumulates that one channel inside each block costs for one image."""
+    """Return the multiply-accumulates that one channel inside each block costs for one image.
+
+    Args:
+        model: the network.
+        names: of its blocks, such as ``blocks.0``.
+        inputs: one image or more, (N, C, H, W).
+    """
     sides: dict[str, int] = {}
     handles = [
         model.get_submodule(name).conv1.register_forward_hook(
@@ -107,9 +120,20 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
 
 
 def remove(
-    model: nn.Module, layout: Layout, estimator, costs: Sequence[float], fraction: float
+    model: nn.Module, layout: Layout, estimator: Estimator, costs: Sequence[float], fraction: float
 ) -> tuple[nn.Module, dict[str, Tensor]]:
-    """(copy of the model that computes as if the channels were gone, block's name → True for channels that stay)."""
+    """Zero what reads and makes about ``fraction`` of the channels, step by step, in a copy of the model.
+
+    Args:
+        model: the trained network; left as it is.
+        layout: the second convolutions' weights, of which each input channel is a column.
+        estimator: of the inverse Fisher matrix of these weights.
+        costs: of one channel in each block; see `channel_costs`.
+        fraction: of all blocks' channels.
+
+    Returns:
+        The copy, which computes as if the channels were gone; and by block's name which channels stay, boolean.
+    """
     masked = copy.deepcopy(model)
     anchor = layout.read(masked)
     estimator.refine(masked, torch.ones(layout.size, dtype=torch.bool), 0)
@@ -141,7 +165,7 @@ def _columns(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
     return channels[None, :, None].expand(shape[0], -1, shape[2] * shape[3]).reshape(shape[0], -1)
 
 
-def _column_scores(layout: Layout, weights: Tensor, estimator, costs: Sequence[float]) -> list[Tensor]:
+def _column_scores(layout: Layout, weights: Tensor, estimator: Estimator, costs: Sequence[float]) -> list[Tensor]:
     parts = weights.split(estimator.parts)
     losses = torch.cat([saliency(own, estimator.diagonal(part)) for part, own in enumerate(parts)])
     columns = layout.tensors(losses).values()
@@ -184,8 +208,13 @@ def _best(kept: Tensor, scores: Tensor, count: int) -> Tensor:
     return torch.zeros_like(kept).index_fill_(0, order[:count], True)
 
 
-def cut(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
-    """The network without the channels that ``masked`` computes as zeros: the same outputs from smaller layers."""
+def without_channels(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
+    """Return the network without the channels that ``masked`` computes as zeros: smaller layers, the same outputs.
+
+    Args:
+        masked: as `remove` leaves it.
+        kept: by block's name, (channels,) boolean: True for those that stay.
+    """
     small = copy.deepcopy(masked)
     with torch.no_grad():
         for name, channels in kept.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fishbone.nn.checkpoint import Checkpoint, read_checked, write_checked
-from fishbone.pruning.operation import Operation
+from fishbone.pruning.pruner import Pruner
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Copies:
     folder: Path
     sparsities: Sequence[float]
 
-    def keep(self, operation: Operation, sparsity: float) -> None:
-        """Write weights and mask, if the sparsity is one of those to keep."""
+    def save(self, pruner: Pruner, sparsity: float) -> None:
+        """Write the pruner's network and mask to a file, if the sparsity is one of those wanted."""
         if sparsity in self.sparsities:
-            write_checked(self._file(sparsity), operation.model.state_dict() | {"mask": operation.mask}, {})
+            write_checked(self._file(sparsity), pruner.model.state_dict() | {"mask": pruner.mask}, {})
 
     def restore(self, network: nn.Module, sparsity: float) -> Tensor:
-        """Put the weights into ``network``; the mask, (d,) boolean.
+        """Put the weights saved at ``sparsity`` into ``network``, and return their mask, (d,) boolean.
 
         Raises:
             InputError: the copy is damaged.
@@ -35,7 +35,7 @@ class Copies:
         return mask
 
     def resumed(self, progress: Checkpoint, steps: Sequence[float]) -> dict | None:
-        """What the checkpoint of `fishbone.pruning.trajectory.follow` along ``steps`` tells.
+        """Return what the checkpoint of `fishbone.pruning.trajectory.follow` along ``steps`` tells; None: nothing.
 
         It is of no use, and removed, without the copies made so far.
         """
@@ -49,6 +49,7 @@ class Copies:
         return None
 
     def remove(self) -> None:
+        """Remove all copies and their folder."""
         shutil.rmtree(self.folder)
 
     def _file(self, sparsity: float) -> Path:

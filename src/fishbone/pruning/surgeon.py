@@ -20,12 +20,14 @@ from fishbone.nn.evaluate import evaluating
 from fishbone.nn.memory_format import arranged, memory_format
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.defaults import LEARNING, SOLVER
+from fishbone.pruning.estimators import EstimatorFactory
+from fishbone.pruning.factory import PrunerFactory
 from fishbone.pruning.images import recalibrate, recalibrated
 from fishbone.pruning.loading import collect, mixed, require_shuffled
 from fishbone.pruning.masks import cubic_steps, geometric_steps
-from fishbone.pruning.methods import METHODS, estimators
-from fishbone.pruning.operation import Operation, Surgery
+from fishbone.pruning.methods import METHODS
 from fishbone.pruning.patterns import check, parse_pattern
+from fishbone.pruning.pruner import Surgery
 from fishbone.pruning.trajectory import follow, score_dampings
 
 SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
@@ -34,11 +36,14 @@ SCOPES = ("global", "layer")
 
 @dataclass(frozen=True)
 class Pruned:
-    """Attributes:
-    masks: by name of the weight, True for weights that are left.
-    gamma: the damping chosen; None of methods that have none.
-    validation_loss: of every damping tried, in nats, the mean over the steps; empty if there was no choice.
-    history: a row a step.
+    """What pruning a network came to.
+
+    Attributes:
+        masks: by name of the weight, in its shape, True for weights that are left.
+        gamma: the damping chosen; None of methods that have none.
+        validation_loss: mean loss over the steps with every damping tried, in nats, by the damping's text; empty if
+            there was no choice.
+        history: a row a step; see `fishbone.pruning.trajectory.follow`.
     """
 
     masks: dict[str, Tensor]
@@ -104,7 +109,7 @@ class Surgeon:
         if learning.held_out >= len(self.inputs):
             raise ValueError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
         self.gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
-        self.estimators = estimators(self.method, self.gradients, block=64, learning=learning, seed=seed)
+        self.estimators = EstimatorFactory(self.method, self.gradients, block=64, learning=learning, seed=seed)
         self.identity = {
             "method": method, "seed": seed, "learning": vars(learning), "likelihood": repr(self.likelihood),
             "names": self.layout.names, "data": _digest([self.inputs, targets[held:], *self.validation]),
@@ -171,27 +176,26 @@ class Surgeon:
         path = SCHEDULES[schedule](sparsity, steps)
 
         drift = Drift(self.gradients, self.model) if self.method.first_order else None
-
-        def operation(model: nn.Module, gamma: float, trial: bool = True) -> Operation:
-            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, drift)
+        factory = PrunerFactory(self.layout, self.estimators, surgery, drift)
 
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}
         progress = Checkpoint(checkpoint, self.identity | work | network)
         saved = progress.load()
-        losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
+        losses = saved[1]["notes"] if saved else self._losses(gammas, factory, path)
         gamma = float(min(losses, key=losses.get)) if losses else float(gammas[0])
-        final = operation(self.model, gamma, False)
+        final = factory.final(self.model, gamma)
         judge = "validation_loss_without_recalibration", self._loss
         history = follow(final, path, judge, progress, losses, report)
         recalibrate(self.model, self.inputs)
         return Pruned(final.masks, gamma if self.method.damped else None, losses, history)
 
-    def _losses(self, gammas: Sequence[float], operation, path: list[float]) -> dict[str, float]:
+    def _losses(self, gammas: Sequence[float], factory: PrunerFactory, path: list[float]) -> dict[str, float]:
+        """Mean validation loss with each damping, by its text; empty if there is no choice."""
         if len(gammas) == 1 or not self.method.damped:
             return {}
         scores = score_dampings(
-            self.model, gammas, operation, path, lambda model: -self._loss(recalibrated(model, self.inputs))
+            self.model, gammas, factory.trial, path, lambda model: -self._loss(recalibrated(model, self.inputs))
         )
         if not math.isfinite(max(scores.values())):
             raise ValueError(f"none of the dampings {', '.join(scores)} led to a finite loss: give greater ones")

@@ -15,20 +15,20 @@ from torch import nn
 from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.divergence import is_finite
-from fishbone.pruning.operation import Operation
+from fishbone.pruning.pruner import Pruner
 
 NO_METER = nullcontext()
 
 
 def follow(
-    operation: Operation,
+    operation: Pruner,
     steps: Sequence[float],
     judge: tuple[str, Callable[[nn.Module], float]],
     checkpoint: Checkpoint,
     notes: dict,
     report: Callable[[dict], None] = lambda row: None,
-    retrain: Callable[[Operation, int], None] = lambda operation, step: None,
-    keep: Callable[[Operation, float], None] = lambda operation, sparsity: None,
+    retrain: Callable[[Pruner, int], None] = lambda operation, step: None,
+    keep: Callable[[Pruner, float], None] = lambda operation, sparsity: None,
     meter: AbstractContextManager = NO_METER,
 ) -> list[dict]:
     """Prune to each sparsity of ``steps`` in turn.
@@ -66,7 +66,7 @@ def follow(
     return history
 
 
-def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
+def _prune(operation: Pruner, sparsity: float) -> dict[str, float]:
     try:
         log = operation.prune(sparsity)
     except torch.linalg.LinAlgError as error:
@@ -78,7 +78,7 @@ def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
     raise InputError(f"at sparsity {sparsity} {problem}", field="gammas", remedy="Give greater ones.")
 
 
-def _resume(checkpoint: Checkpoint, operation: Operation) -> list[dict]:
+def _resume(checkpoint: Checkpoint, operation: Pruner) -> list[dict]:
     saved = checkpoint.load()
     if saved is None or not saved[1]["history"]:
         return []
@@ -90,7 +90,7 @@ def _resume(checkpoint: Checkpoint, operation: Operation) -> list[dict]:
 def score_dampings(
     model: nn.Module,
     gammas: Sequence[float],
-    operation: Callable[[nn.Module, float], Operation],
+    operation: Callable[[nn.Module, float], Pruner],
     steps: Sequence[float],
     judge: Callable[[nn.Module], float],
 ) -> dict[str, float]:
