@@ -97,10 +97,8 @@ def test_export_offers_every_kind():
     assert tuple(option.type.choices) == KINDS
     for kind in KINDS:
         assert named(f"dense-{kind}", Path("m"), {}, Path()).int8 == kind
-        assert (label(f"fls-0.9-{kind}"), network(f"fls-0.9-{kind}").method) == (
-            f"FLS 90 %, int8 {kind.upper()}",
-            "fls",
-        )
+        name = f"fls-0.9-{kind}"
+        assert (label(name), network(name).method) == (f"FLS 90 %, int8 {kind.upper()}", "fls")
 
 
 def test_unknown_activations_are_refused():

@@ -76,12 +76,8 @@ def test_other_names_are_methods_of_their_own(name):
 
 
 def test_a_mix_of_devices_and_groups_is_read_from_its_name_alone():
-    assert [mix(name) for name in ("hovefl-12-6", "hovefl-0-18", "hovefl-12", "fedavg")] == [
-        (12, 6),
-        (0, 18),
-        None,
-        None,
-    ]
+    assert (mix("hovefl-12-6"), mix("hovefl-0-18")) == ((12, 6), (0, 18))
+    assert mix("hovefl-12") is mix("fedavg") is None
     assert label("hovefl-9-9") == "HoVeFL 9 H + 9 V"
     for name in ("hovefl-12-6", "hovefl-6-12"):
         horizontal, vertical = mix(name)

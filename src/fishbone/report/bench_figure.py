@@ -116,9 +116,8 @@ def _name_sparsities(axes: Axes, result: ResultFile) -> None:
     for model in _files(result):
         if model["facts"]["quantised"]:
             continue
-        groups.setdefault(network(model["name"]).percent, []).append(
-            (100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3)
-        )
+        point = 100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3
+        groups.setdefault(network(model["name"]).percent, []).append(point)
     for text, points in groups.items():
         y, x = max(points)
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=10)

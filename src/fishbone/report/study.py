@@ -74,7 +74,7 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class Study:
-    """All results, sorted by stage, data set, name (`fishbone.report.names.order`) and seed; and the parameters behind them."""
+    """All results, sorted by stage, data set, name (`fishbone.report.names.order`) and seed; and their parameters."""
 
     name: str
     results: tuple[ResultFile, ...]
