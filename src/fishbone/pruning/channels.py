@@ -90,7 +90,7 @@ def shrink(
         tried[gamma] = recalibrated(without_channels(masked, kept), curvature[0])
     scores = {str(gamma): evaluate(found, *validation)["accuracy"] for gamma, found in tried.items()}
     best = max(tried, key=lambda gamma: scores[str(gamma)])
-    left = {name: tried[best].get_submodule(name).conv1.out_channels for name in names}
+    left = {name: _block(tried[best], name).conv1.out_channels for name in names}
     return Shrunk(tried[best], left, best, scores)
 
 
@@ -105,7 +105,7 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
     """
     sides: dict[str, int] = {}
     handles = [
-        model.get_submodule(name).conv1.register_forward_hook(
+        _block(model, name).conv1.register_forward_hook(
             lambda _module, _inputs, out, name=name: sides.__setitem__(name, out.shape[2] * out.shape[3])
         )
         for name in names
@@ -114,7 +114,7 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
         model(inputs)
     for handle in handles:
         handle.remove()
-    blocks = (model.get_submodule(name) for name in names)
+    blocks = (_block(model, name) for name in names)
     sizes = [block.conv1.weight[0].numel() + block.conv2.weight[:, 0].numel() for block in blocks]
     return [float(size * sides[name]) for size, name in zip(sizes, names, strict=True)]
 
@@ -154,10 +154,16 @@ def remove(
     found = dict(zip(names, kept, strict=True))
     with torch.no_grad():
         for name, channels in found.items():
-            block = masked.get_submodule(name)
+            block = _block(masked, name)
             for tensor in (block.conv1.weight, block.bn1.weight, block.bn1.bias):
                 tensor[~channels] = 0
     return masked, found
+
+
+def _block(model: nn.Module, name: str) -> BasicBlock:
+    found = model.get_submodule(name)
+    assert isinstance(found, BasicBlock), "layouts are of residual blocks' second convolutions"
+    return found
 
 
 def _columns(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -218,12 +224,12 @@ def without_channels(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
     small = copy.deepcopy(masked)
     with torch.no_grad():
         for name, channels in kept.items():
-            block = small.get_submodule(name)
+            block = _block(small, name)
             count = int(channels.sum())
             one, two, norm = block.conv1, block.conv2, block.bn1
-            block.conv1 = nn.Conv2d(one.in_channels, count, 3, one.stride, 1, bias=False)
+            block.conv1 = nn.Conv2d(one.in_channels, count, 3, one.stride[0], 1, bias=False)
             block.conv1.weight.copy_(one.weight[channels])
-            block.conv2 = nn.Conv2d(count, two.out_channels, 3, two.stride, 1, bias=False)
+            block.conv2 = nn.Conv2d(count, two.out_channels, 3, two.stride[0], 1, bias=False)
             block.conv2.weight.copy_(two.weight[:, channels])
             block.bn1 = nn.BatchNorm2d(count, eps=norm.eps, momentum=norm.momentum)
             block.bn1.load_state_dict(

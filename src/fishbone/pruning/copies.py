@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +14,12 @@ from fishbone.pruning.pruner import Pruner
 
 @dataclass(frozen=True)
 class Copies:
-    """The network at each of ``sparsities``, a file each in ``folder``."""
+    """Files of the network at some of a trajectory's sparsities.
+
+    Attributes:
+        folder: where they are; one file a sparsity.
+        sparsities: those wanted.
+    """
 
     folder: Path
     sparsities: Sequence[float]
@@ -34,7 +40,7 @@ class Copies:
         network.load_state_dict(state)
         return mask
 
-    def resumed(self, progress: Checkpoint, steps: Sequence[float]) -> dict | None:
+    def resumed(self, progress: Checkpoint, steps: Sequence[float]) -> dict[str, Any] | None:
         """Return what the checkpoint of `fishbone.pruning.trajectory.follow` along ``steps`` tells; None: nothing.
 
         It is of no use, and removed, without the copies made so far.

@@ -100,7 +100,7 @@ def _lowest(scores: Tensor, count: int) -> Tensor:
     """Where the ``count`` lowest of ``scores`` (d,) are; ties by position, what is not a number last. No sorting."""
     scores.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
     threshold = np.partition(scores.numpy(), count - 1)[count - 1]
-    chosen = scores < threshold
+    chosen: Tensor = scores < threshold
     tied = (scores == threshold).nonzero()[:, 0]
     chosen[tied[: count - int(chosen.sum())]] = True
     return chosen

@@ -7,6 +7,7 @@ is read without the others. The sidecar is that of `fishbone.nn.models`, once fo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,15 +18,20 @@ from fishbone.nn.models import restore
 
 @dataclass(frozen=True)
 class Network:
-    """``masks``: by name of the weight, True for weights that are left; empty if nothing was pruned."""
+    """A network and which of its weights are left.
+
+    Attributes:
+        model: the network.
+        masks: by name of the weight, in its shape, True for weights that are left; empty if nothing was pruned.
+    """
 
     model: nn.Module
     masks: Mapping[str, Tensor]
 
 
-def save_networks(path: Path, networks: Mapping[float, Network], description: dict) -> None:
+def save_networks(path: Path, networks: Mapping[float, Network], description: dict[str, Any]) -> None:
     """Write ``networks``, by sparsity, to ``path``, and ``description`` to ``path`` with suffix .json."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for sparsity, network in networks.items():
         tensors |= {f"{sparsity}/weights/{name}": value for name, value in network.model.state_dict().items()}
         tensors |= {f"{sparsity}/mask/{name}": mask for name, mask in network.masks.items()}
@@ -33,8 +39,12 @@ def save_networks(path: Path, networks: Mapping[float, Network], description: di
     write_json(path.with_suffix(".json"), description | {"sparsities": list(networks)})
 
 
-def load_network(path: Path, sparsity: float | None = None) -> tuple[Network, dict]:
-    """(the network in eval mode, sidecar without ``sparsities``); ``sparsity`` None: of a file that holds one network.
+def load_network(path: Path, sparsity: float | None = None) -> tuple[Network, dict[str, Any]]:
+    """Read one network of a file, in eval mode, and its sidecar without ``sparsities``.
+
+    Args:
+        path: the .safetensors file, with its sidecar beside it.
+        sparsity: which network; None: that of a file that holds one.
 
     Raises:
         InputError: a file is missing or damaged, weights and sidecar do not belong together, or there is no such

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fishbone.curvature.likelihoods import Softmax
 from fishbone.data.dataset import load_dataset
@@ -28,7 +29,7 @@ def run(
     temperature: float = 1.0,
     seed: int = 0,
     checkpoint: Path | None = None,
-    report: Callable[[dict], None] = lambda row: None,
+    report: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, float | None]:
     """Prune a network from a file with `Surgeon`, whose loader is a prepared data set's training split.
 
@@ -65,7 +66,9 @@ def run(
     try:
         likelihood = Softmax(temperature)
         surgeon = Surgeon(network, loader, likelihood, method=method, images=images, validation=held, seed=seed)
-        metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
+        metrics: dict[str, float | None] = {
+            "dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]
+        }
         pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=report)
     except InputError:
         raise
