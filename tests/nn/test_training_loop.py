@@ -5,7 +5,8 @@ from fishbone.curvature.layout import Layout, prunable
 from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.models import build
-from fishbone.nn.train import Recipe, train, uses_bf16
+from fishbone.nn.precision import uses_bf16
+from fishbone.nn.train import Recipe, train
 from fishbone.pruning.retraining import retrain
 
 CPU = torch.device("cpu")
@@ -34,6 +35,25 @@ def recipe(**changes) -> Recipe:
 def noise(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     draws = torch.Generator().manual_seed(0)
     return torch.randn(count, 1, 8, 8, generator=draws), torch.randint(0, 3, (count,), generator=draws)
+
+
+def test_training_killed_after_any_epoch_goes_on_to_the_same_bits(tmp_path):
+    architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3}
+    plan = recipe(epochs=3, padding=1, flip=True, weight_decay=0.01, early_epochs=1, early_size=6)
+    whole = build(architecture)
+    history = train(whole, noise(32), noise(8), plan, 0, Checkpoint(None, {}))
+    for epochs in (1, 2):
+        path = tmp_path / f"{epochs}.safetensors"
+
+        def kill(row: dict, last: int = epochs) -> None:
+            if row["step"] == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(build(architecture), noise(32), noise(8), plan, 0, Checkpoint(path, {}), kill)
+        resumed = build(architecture, seed=1)
+        assert train(resumed, noise(32), noise(8), plan, 0, Checkpoint(path, {})) == history
+        assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from fishbone.errors import InputError
 from fishbone.files import read_json, read_tensors, write_json
 from fishbone.gan.samples import draw
 from fishbone.nn.dcgan import Generator
-from fishbone.nn.models import build, save_model, sidecar
+from fishbone.nn.models import build, save_model
+from fishbone.nn.sidecar import Sidecar
 from fishbone.stages.gan import Params, Plan, command
 
 DEVICE = {"speed": 1.0e9, "memory": 10**8}
@@ -51,8 +52,8 @@ def inputs(tmp_path_factory):
         test=order[300:], class_names=list("abcd"),
     )  # fmt: skip
     architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 4}
-    description = sidecar(architecture, load_dataset(folder / "quarters.npz"))
-    save_model(folder / "model.safetensors", build(architecture), description)
+    sidecar = Sidecar.of(architecture, load_dataset(folder / "quarters.npz"))
+    save_model(folder / "model.safetensors", build(architecture), sidecar)
     return folder
 
 

@@ -28,7 +28,7 @@ from fishbone.pruning.masks import cubic_steps, geometric_steps
 from fishbone.pruning.methods import METHODS
 from fishbone.pruning.patterns import check, parse_pattern
 from fishbone.pruning.pruner import Surgery
-from fishbone.pruning.trajectory import follow, score_dampings
+from fishbone.pruning.trajectory import follow, saved, score_dampings
 
 SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
 SCOPES = ("global", "layer")
@@ -191,8 +191,8 @@ class Surgeon:
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}
         progress = Checkpoint(checkpoint, self.identity | work | network)
-        saved = progress.load()
-        losses = saved[1]["notes"] if saved else self._losses(gammas, factory, path)
+        resumed = saved(progress)
+        losses = resumed.notes if resumed else self._losses(gammas, factory, path)
         gamma = float(min(losses, key=losses.__getitem__)) if losses else float(gammas[0])
         final = factory.final(self.model, gamma)
         judge = "validation_loss_without_recalibration", self._loss

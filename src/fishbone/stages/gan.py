@@ -83,7 +83,8 @@ def command(
     from fishbone.gan.samples import write_grid
     from fishbone.gan.training import train
     from fishbone.nn.checkpoint import Checkpoint
-    from fishbone.nn.models import save_model, sidecar
+    from fishbone.nn.models import save_model
+    from fishbone.nn.sidecar import Sidecar
 
     torch.set_num_threads(params.threads)
     try_output(out / "metrics.json")
@@ -102,7 +103,7 @@ def command(
     architecture = {
         "name": "dcgan_generator", "shape": list(dataset.shape), "width": params.width, "latent": params.latent
     }  # fmt: skip
-    save_model(out / "generator.safetensors", game.generator.eval(), sidecar(architecture, dataset))
+    save_model(out / "generator.safetensors", game.generator.eval(), Sidecar.of(architecture, dataset))
     write_history(out / "history.csv", history)
     write_grid(out / "samples.png", images[:64], columns=8, zoom=2)
     scores["fcd_validation"] = history[-1]["fcd_validation"]
@@ -115,19 +116,12 @@ def _feature_space(path: Path, dataset):
     from fishbone.gan.frechet import FeatureSpace
     from fishbone.nn.models import load_model
 
-    classifier, description = load_model(path)
-    if description["data"]["sha256"] != dataset.digest:
-        raise InputError(
-            "was trained on other data",
-            file=path,
-            field="data.sha256",
-            value=description["data"]["sha256"],
-            remedy=f"Train it on this {dataset.name}.",
-        )
+    classifier, sidecar = load_model(path)
+    sidecar.check_data(dataset, path)
     if not hasattr(classifier, "features"):
-        name = description["architecture"]["name"]
+        name = sidecar.architecture["name"]
         raise InputError("has no features", file=path, field="architecture.name", value=name, remedy="Give a resnet.")
-    return FeatureSpace(classifier, description["mean"], description["std"])
+    return FeatureSpace(classifier, *sidecar.normalisation)
 
 
 def _assemble(method: str, dataset, params: Params, seed: int):

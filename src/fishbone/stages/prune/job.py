@@ -111,7 +111,7 @@ def _prune(
     saved = copies.resumed(progress, steps)
     with Meter() as whole:
         begun = time.perf_counter()
-        scores = saved["notes"] if saved else _tune(task, factory, judge)
+        scores = saved.notes if saved else _tune(task, factory, judge)
         tuned = time.perf_counter()
         chosen = {"gamma": float(max(scores, key=scores.__getitem__))} if method.damped else {}
         dense = judge.whole(network, "test")["accuracy"]
@@ -156,7 +156,7 @@ def _write(task: Task, outcome: Outcome, judge: Judge, layout: Layout, copies: C
         networks[sparsity] = Network(judge.recalibrated(network), layout.tensors(mask))
         metrics |= _tested(sparsity, network, networks[sparsity].model, mask, judge, task.method)
     metrics |= {key: value for key, value in outcome.history[0].items() if key.startswith("auxiliary_loss")}
-    save_networks(out / "networks.safetensors", networks, task.description | {"parent": task.parent})
+    save_networks(out / "networks.safetensors", networks, task.sidecar.derived(task.parent))
     write_history(out / "history.csv", outcome.history)
     write_json(out / "cost.json", outcome.cost)
     write_json(out / "metrics.json", metrics)

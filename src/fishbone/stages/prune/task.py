@@ -15,6 +15,7 @@ from fishbone.errors import InputError
 from fishbone.files import sha256
 from fishbone.nn.divergence import is_finite
 from fishbone.nn.models import load_model
+from fishbone.nn.sidecar import Sidecar
 from fishbone.nn.train import Recipe
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.estimators import EstimatorFactory
@@ -39,7 +40,7 @@ class Task:
         seed: decides the curvature images and directions.
         dataset: what the network was trained on.
         network: the trained network.
-        description: its sidecar.
+        sidecar: what describes it.
         parent: SHA-256 of its file.
     """
 
@@ -49,7 +50,7 @@ class Task:
     seed: int
     dataset: Dataset
     network: nn.Module
-    description: dict
+    sidecar: Sidecar
     parent: str
 
     @property
@@ -123,18 +124,16 @@ def read_task(name: str, model: Path, data: Path, seed: int, params: Params) -> 
         InputError: model, data and parameters do not fit, and names the field; or the network is not finite.
     """
     dataset = load_dataset(data)
-    network, description = load_model(model)
+    network, sidecar = load_model(model)
     method = (METHODS | VARIANTS)[name]
-    _check(params, method, dataset, description, data)
+    sidecar.check_data(dataset, model)
+    _check(params, method, dataset)
     if not is_finite(network):
         raise InputError("holds weights that are not finite", file=model, remedy="Train it again.")
-    return Task(name, method, params, seed, dataset, network, description, sha256(model))
+    return Task(name, method, params, seed, dataset, network, sidecar, sha256(model))
 
 
-def _check(params: Params, method: Method, dataset: Dataset, description: dict, file: Path) -> None:
-    if description["data"]["sha256"] != dataset.digest:
-        remedy = f"Give {description['data']['name']}.npz as it was then, or train again."
-        raise InputError("the network was trained on other data", file=file, remedy=remedy)
+def _check(params: Params, method: Method, dataset: Dataset) -> None:
     if params.fisher == "labels" and params.temperature != 1:
         remedy = "Set temperature to 1, or fisher to exact or signs."
         raise InputError(
