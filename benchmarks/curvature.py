@@ -22,8 +22,9 @@ from fishbone.nn.models import build
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.cost import Meter
 from fishbone.pruning.defaults import LEARNING
-from fishbone.pruning.methods import METHODS, VARIANTS, estimators
-from fishbone.pruning.operation import Operation, Surgery
+from fishbone.pruning.estimators import EstimatorFactory
+from fishbone.pruning.methods import METHODS, VARIANTS
+from fishbone.pruning.pruner import Pruner, Surgery
 
 REFERENCE = "fls-three-way"
 ALL = ("obd", "obs", "mfac", "kfac", "ekfac", "fls-outer", "fls-inner", REFERENCE, "learnt")
@@ -40,16 +41,16 @@ def one_round(name: str, options: argparse.Namespace) -> dict[str, float]:
     gradients = Gradients(layout, inputs, "signs")
     method = (METHODS | VARIANTS)[REFERENCE if name == "learnt" else name]
     learning = dataclasses.replace(LEARNING, first_steps=options.adam_steps if name == "learnt" else 0)
-    make = estimators(method, gradients, block=options.block, learning=learning, seed=0)
+    estimators = EstimatorFactory(method, gradients, block=options.block, learning=learning, seed=0)
     surgery = Surgery("saliency", method.compensation, 1, Solver(options.iterations, 1e-9))
     model(inputs[:8])  # libraries load and allocate before memory is measured
     with Meter() as meter:
         begun = time.perf_counter()
-        operation = Operation(model, layout, make(1e-4, False), surgery)
-        operation.prune(0.0)  # fits, removes nothing
+        pruner = Pruner(model, layout, estimators.final(1e-4), surgery)
+        pruner.prune(0.0)  # fits, removes nothing
         fitted = time.perf_counter()
-        operation.surgery = dataclasses.replace(surgery, refine_every=10)
-        operation.prune(0.8)
+        pruner.surgery = dataclasses.replace(surgery, refine_every=10)
+        pruner.prune(0.8)
         done = time.perf_counter()
     return {"fit": fitted - begun, "step": done - fitted, "total": done - begun, "bytes": meter.peak_bytes}
 

@@ -29,9 +29,10 @@ from fishbone.nn.models import build
 from fishbone.nn.train import Recipe, train
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.defaults import LEARNING
+from fishbone.pruning.estimators import EstimatorFactory
 from fishbone.pruning.images import recalibrated
-from fishbone.pruning.methods import METHODS, VARIANTS, estimators
-from fishbone.pruning.operation import Operation, Surgery
+from fishbone.pruning.methods import METHODS, VARIANTS
+from fishbone.pruning.pruner import Pruner, Surgery
 from fishbone.report.intervals import interval
 from fishbone.seeding import torch_generator
 
@@ -61,32 +62,33 @@ def fisher(model: nn.Module, layout: Layout, inputs: Tensor) -> Tensor:
     return total / len(inputs)
 
 
-def fitted(name: str, gamma: float, model: nn.Module, layout: Layout, inputs: Tensor, seed: int) -> Operation:
-    """The method's operation on a copy of ``model``, its estimator fitted to ``inputs``."""
+def fitted(name: str, gamma: float, model: nn.Module, layout: Layout, inputs: Tensor, seed: int) -> Pruner:
+    """The method's pruner of a copy of ``model``, its estimator fitted to ``inputs``."""
     method = (METHODS | VARIANTS)[name]
     count = len(inputs)
     learning = dataclasses.replace(
         LEARNING, form="inner", first_steps=100, directions=8, batch=min(25, count // 2), held_out=count // 6
     )
-    make = estimators(method, Gradients(layout, inputs, "signs", seed=seed), block=64, learning=learning, seed=seed)
+    gradients = Gradients(layout, inputs, "signs", seed=seed)
+    estimator = EstimatorFactory(method, gradients, block=64, learning=learning, seed=seed).final(gamma)
     surgery = Surgery(method.ranking, method.compensation, 10, Solver(100, 1e-3))
-    operation = Operation(copy.deepcopy(model), layout, make(gamma, False), surgery)
-    operation.prune(0.0)  # fits, removes nothing
-    return operation
+    pruner = Pruner(copy.deepcopy(model), layout, estimator, surgery)
+    pruner.prune(0.0)  # fits, removes nothing
+    return pruner
 
 
-def error(operation: Operation, damped: Tensor, probes: Tensor, solved: Tensor) -> float:
+def error(pruner: Pruner, damped: Tensor, probes: Tensor, solved: Tensor) -> float:
     """Of Q against the solution Q* u, both applied to probes u (p, d)."""
-    estimator = operation.estimator
+    estimator = pruner.estimator
     parts = [estimator.product(u, part) for part, u in enumerate(probes.split(estimator.parts, -1))]
     wrong = torch.cat(parts, -1) - solved
     return ((wrong @ damped * wrong).sum() / (probes * solved).sum()).sqrt().item()
 
 
-def accuracies(operation: Operation, sparsity: float, splits: dict[str, Split]) -> tuple[float, float]:
+def accuracies(pruner: Pruner, sparsity: float, splits: dict[str, Split]) -> tuple[float, float]:
     """(validation, test) after removing weights in one step."""
-    operation.prune(sparsity)
-    whole = recalibrated(operation.model, splits["training"][0])
+    pruner.prune(sparsity)
+    whole = recalibrated(pruner.model, splits["training"][0])
     return tuple(evaluate(whole, *splits[name])["accuracy"] for name in ("validation", "test"))
 
 

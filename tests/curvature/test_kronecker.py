@@ -4,7 +4,7 @@ import pytest
 import torch
 from dense_kronecker import DOUBLE, EYE, IN, ONES, OUT, dense, fisher, random_model, random_rows
 
-from fishbone.curvature.kronecker import auxiliary_loss
+from fishbone.curvature.kronecker import KroneckerInverse, auxiliary_loss
 from fishbone.curvature.starts import diagonal_start, factored_start, isotropic_start, spectral_start
 from fishbone.curvature.statistics import Spectrum, eigenbasis
 
@@ -119,3 +119,35 @@ def test_simple_starts_are_what_they_say():
                 diagonal_start(squares, modes, 0.1, place).product(vectors), vectors / (squares + 0.1), rtol=1e-6,
                 atol=1e-6,
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_product_taken_in_pieces_is_that_of_the_whole(learns, monkeypatch):
+    model, vectors = random_model(0, "inside", (OUT, 2, 3)), torch.randn(2, 6, OUT, IN, **DOUBLE)
+    expected = vectors.flatten(2) @ dense(model).T
+    for parameter in model.parameters:
+        parameter.requires_grad_(learns)
+    monkeypatch.setattr("fishbone.curvature.kronecker.PIECE", 2 * IN)  # two outputs, then the third
+    product = model.product(vectors)
+    torch.testing.assert_close(product.detach().flatten(2), expected, rtol=1e-12, atol=1e-12)
+    assert product.requires_grad is learns
+    if learns:
+        product.sum().backward()
+        assert all(torch.count_nonzero(parameter.grad) for parameter in model.parameters)
+
+
+def test_products_have_the_precision_of_their_vectors():
+    model = random_model()
+    single = KroneckerInverse(model.log_scale.float(), tuple(basis.float() for basis in model.bases), model.place)
+    assert single.product(ONES).dtype == torch.float64
+    assert single.product(ONES.float()).dtype == torch.float32
+    torch.testing.assert_close(single.product(ONES), model.product(ONES), rtol=1e-5, atol=1e-5)
+
+
+def test_learning_does_not_change_a_detached_copy():
+    model = random_model()
+    copy, before = model.detached(), model.product(ONES)
+    for parameter in model.parameters:
+        parameter.zero_()
+    assert torch.equal(copy.product(ONES), before)
+    assert copy.place == model.place

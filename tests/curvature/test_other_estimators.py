@@ -13,7 +13,7 @@ from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Gaussian
 from fishbone.curvature.mfac import Mfac, half_inverse
 from fishbone.curvature.statistics import activation_spectra, factors, row_spectra, rows, squares
-from fishbone.pruning.methods import all_rows
+from fishbone.pruning.estimators import all_rows
 
 DOUBLE = {"dtype": torch.float64}
 EYE = torch.eye(12, **DOUBLE)

@@ -53,12 +53,12 @@ def test_stages_depend_on_their_room_and_never_on_the_workflow():
     assert "pruning" not in rooms["train"]
 
 
-def test_what_a_stage_only_names_is_no_source_of_it():
+def test_other_entrances_than_the_stages_job_are_no_source_of_it():
     closures = {stage: " ".join(sources(stage)) for stage in ("prune", "export", "report")}
     for stage in ("prune", "export"):
-        for name in ("surgeon", "foreign", "loading"):
-            assert f"pruning/{name}.py" not in closures[stage]
-    for name in ("operation", "trajectory", "judge"):
+        for name in ("pruning/surgeon", "pruning/model_file", "pruning/loading", "prune/file_job"):
+            assert f"{name}.py" not in closures[stage]
+    for name in ("pruner", "trajectory", "judge"):
         assert f"pruning/{name}.py" in closures["prune"]
     assert "unrecorded" not in closures["report"]
     assert "/report/" not in " ".join(path for path in sources("bench") if "/stages/" not in path)

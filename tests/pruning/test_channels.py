@@ -5,7 +5,7 @@ from torch import nn
 from fishbone.curvature.layout import Layout
 from fishbone.nn.models import build
 from fishbone.pruning import channels
-from fishbone.pruning.channels import channel_costs, cut, remove, shrink
+from fishbone.pruning.channels import channel_costs, remove, shrink, without_channels
 
 ARCHITECTURE = {"name": "resnet", "depth": 8, "width": 16, "channels": 1, "classes": 3}
 NAMES = ["blocks.0", "blocks.1", "blocks.2"]
@@ -73,7 +73,7 @@ def identity(model) -> Identity:
 def test_the_smaller_network_computes_what_the_masked_one_computes(model, data):
     costs = channel_costs(model, NAMES, data[0][:1])
     masked, kept = remove(model, layout(model), identity(model), costs, 0.5)
-    small = cut(masked, kept)
+    small = without_channels(masked, kept)
     with torch.no_grad():
         expected, found = masked(data[0]), small(data[0])
     assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()

@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fishbone.curvature.layout import Layout
-from fishbone.pruning.masks import count, cubic_steps, density_steps, geometric_steps, group_losses, saliency
-from fishbone.pruning.masks import keep as keep_in
+from fishbone.pruning.masks import count, cubic_steps, density_steps, geometric_steps, group_losses, saliency, surviving
 from fishbone.pruning.patterns import check, groups, parse_pattern
 
 
-def keep(scores, mask, sparsity):
-    return keep_in(scores, mask, sparsity, Layout(("w",), ((len(mask), 1),)))
+def without_lowest(scores, mask, sparsity):
+    return surviving(scores, mask, sparsity, Layout(("w",), ((len(mask), 1),)))
 
 
 @given(st.integers(1, 300), st.lists(st.integers(0, 99), min_size=1, max_size=4), st.integers(0, 5))
@@ -23,25 +22,25 @@ def test_counts_are_exact_and_removed_weights_stay_removed(size, percents, level
     scores = torch.randint(0, levels + 1, (size,), generator=torch.Generator().manual_seed(size)).float()  # many ties
     mask = torch.ones(size, dtype=torch.bool)
     for percent in sorted(percents):
-        after = keep(scores, mask, percent / 100)
+        after = without_lowest(scores, mask, percent / 100)
         assert int((~after).sum()) == percent * size // 100
         assert not (after & ~mask).any()
         removed = mask & ~after
         if removed.any() and after.any():
             assert scores[removed].max() <= scores[after].min()
-        assert torch.equal(keep(scores, after, percent / 100), after)  # again: nothing happens
+        assert torch.equal(without_lowest(scores, after, percent / 100), after)  # again: nothing happens
         mask = after
 
 
 def test_a_weight_that_is_zero_is_not_taken_for_removed():
     scores = torch.tensor([0.0, 0.0, 3.0, 4.0])
     mask = torch.tensor([True, False, True, True])
-    assert keep(scores, mask, 0.25).tolist() == mask.tolist()
+    assert without_lowest(scores, mask, 0.25).tolist() == mask.tolist()
 
 
 def test_sparsity_cannot_go_down():
     with pytest.raises(ValueError, match="below the present"):
-        keep(torch.ones(4), torch.tensor([True, False, False, True]), 0.25)
+        without_lowest(torch.ones(4), torch.tensor([True, False, False, True]), 0.25)
 
 
 def test_count_is_not_fooled_by_decimal_fractions():
@@ -76,7 +75,7 @@ EVERY = torch.ones(144, dtype=torch.bool)
 
 def scored(pattern, sparsity, scope="global", mask=EVERY, seed=0):
     scores = torch.rand(144, generator=torch.Generator().manual_seed(seed))
-    return scores, keep_in(scores, mask, sparsity, LAYOUT, parse_pattern(pattern), scope)
+    return scores, surviving(scores, mask, sparsity, LAYOUT, parse_pattern(pattern), scope)
 
 
 @pytest.mark.parametrize("pattern", ["block-4", "block-5", "channels"])
@@ -165,7 +164,7 @@ def test_a_group_whose_matrix_is_indefinite_is_ranked_last():
     weights, group = torch.ones(4, dtype=torch.float64), torch.tensor([0, 0, 1, 1])
     matrices = torch.tensor([[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]], dtype=torch.float64)
     losses = group_losses(weights, group, lambda p: matrices[p[:, 0] // 2])
-    kept = keep_in(losses, torch.ones(4, dtype=torch.bool), 0.5, Layout(("w",), ((2, 2),)), parse_pattern("block-2"))
+    kept = surviving(losses, torch.ones(4, dtype=torch.bool), 0.5, Layout(("w",), ((2, 2),)), parse_pattern("block-2"))
     assert kept.tolist() == [True, True, False, False]
 
 
@@ -173,6 +172,6 @@ def test_a_group_whose_matrix_is_indefinite_is_ranked_last():
 def test_lowest_scores_are_those_of_a_stable_sort(values, data):
     scores = torch.tensor(values, dtype=torch.float64)
     number = data.draw(st.integers(1, len(values)))
-    kept = keep(scores.clone(), torch.ones(len(values), dtype=torch.bool), number / len(values))
+    kept = without_lowest(scores.clone(), torch.ones(len(values), dtype=torch.bool), number / len(values))
     gone = scores.argsort(stable=True)[:number]
     assert sorted(gone.tolist()) == (~kept).nonzero()[:, 0].tolist()

@@ -23,7 +23,7 @@ def test_a_damping_whose_network_blows_up_counts_as_the_worst_and_the_others_are
 
 
 def spoiling(model: nn.Module, after: int):
-    """An operation whose ``after``-th step makes a weight infinite."""
+    """A pruner whose ``after``-th step makes a weight infinite."""
     taken = []
 
     def prune(sparsity):

@@ -1,6 +1,5 @@
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import get_args
 
 import matplotlib as mpl
 import pytest
@@ -9,11 +8,12 @@ from report import small_study
 from fishbone.files import write_history
 from fishbone.report import bench_figure
 from fishbone.report.bench_figure import pareto
-from fishbone.report.figures import FIGURES, TOPICS
-from fishbone.report.palette import KNOWN, label
+from fishbone.report.figures import FIGURES
+from fishbone.report.methods import GRADUAL, LOOKS, TOPICS
+from fishbone.report.names import label
 from fishbone.report.study import read_study
 from fishbone.report.summaries import doubt
-from fishbone.stages.prune_plan import Method
+from fishbone.stages.prune.params import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +87,14 @@ def test_epochs_and_rounds_have_whole_numbers_at_their_ticks(tmp_path, stage, st
 def test_methods_are_drawn_in_their_colours(drawn):
     for stage, methods in {"prune": ["fls", "obs", "magnitude"], "gan": ["fsl_gan"], "bench": ["fls", "obs"]}.items():
         for method in methods:
-            assert KNOWN[method].colour.lower() in drawn[1][stage].lower()
+            assert LOOKS[method].colour.lower() in drawn[1][stage].lower()
 
 
 def test_every_seed_is_a_line_of_its_own(tmp_path):
     def lines(seeds):
         files = [small_study.gan(tmp_path / f"s{seeds}", "fsl_gan", seed, 8.0 + seed) for seed in range(seeds)]
         FIGURES["gan"](read_study(files, {}), tmp_path / "gan.svg")
-        return (tmp_path / "gan.svg").read_text(encoding="utf-8").count(f"stroke: {KNOWN['fsl_gan'].colour.lower()}")
+        return (tmp_path / "gan.svg").read_text(encoding="utf-8").count(f"stroke: {LOOKS['fsl_gan'].colour.lower()}")
 
     assert lines(4) - lines(2) == 2
 
@@ -122,21 +122,14 @@ def test_variants_and_gradual_pruning_have_panels_of_their_own(tmp_path):
 
 
 def test_many_variants_have_a_panel_for_each_topic_and_room_for_their_names(tmp_path):
-    names = get_args(Method)
-    svg = draw(tmp_path, names)
+    svg = draw(tmp_path, NAMES)
     found = set(texts(svg))
-    topics = [f"digits: {what}" for what in (*TOPICS, "other variants", "with training between the steps")]
+    topics = [f"digits: {what}" for what in (*TOPICS, GRADUAL)]
     assert {"digits", *topics} <= found
     assert "digits: variants" not in found
-    assert {label(name) for name in names} <= found
+    assert {label(name) for name in NAMES} <= found
     height = float(re.search(r'height="([\d.]+)pt"', svg)[1])
-    assert height > 72 * ((1 + len(topics)) * 2.7 + 0.2 * len(names) / 2)
-
-
-def test_topics_are_of_known_methods_and_each_has_one():
-    named = [name for names in TOPICS.values() for name in names]
-    assert set(named) <= set(get_args(Method))
-    assert len(named) == len(set(named))
+    assert height > 72 * ((1 + len(topics)) * 2.7 + 0.2 * len(NAMES) / 2)
 
 
 def test_a_device_that_failed_has_panels_that_say_so(tmp_path):

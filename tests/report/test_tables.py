@@ -6,7 +6,6 @@ from report import small_study
 from fishbone.bench import results
 from fishbone.files import read_json
 from fishbone.report.intervals import Interval
-from fishbone.report.palette import KNOWN, label, method_of, order, styles
 from fishbone.report.study import read_study
 from fishbone.report.summaries import TABLES, bench_notes
 from fishbone.report.tables import Column, Table, show
@@ -139,28 +138,3 @@ def test_tables_of_all_stages_agree_with_their_csv(tmp_path):
             written = list(csv.DictReader(file))
         assert len(written) == len(table.rows) > 0
         assert all(len(cells) == len(table.columns) for cells in table.cells())
-
-
-def test_known_methods_keep_their_colour_whatever_else_a_study_has():
-    assert styles(["fls", "obs"])["fls"] == styles(["zzz", "aaa", "fls"])["fls"] == KNOWN["fls"]
-
-
-def test_methods_of_one_study_look_different():
-    methods = [*KNOWN, *(f"hovefl-{h}-{18 - h}" for h in range(0, 18, 2))]
-    found = styles(methods)
-    assert len(set(found.values())) == len(set(methods))
-    assert found == styles(reversed(methods))
-
-
-@pytest.mark.parametrize("known", [["fls", "obs", "magnitude"], ["hovefl-12-6", "hovefl-6-12", "fsl_gan"]])
-def test_unknown_methods_first_take_colours_that_are_free(known):
-    assert styles([*known, "mine"])["mine"].colour not in {KNOWN[name].colour for name in known}
-
-
-def test_variants_are_named_and_sorted_by_method():
-    assert label("fls-0.95") == "FLS 95 %"
-    assert (method_of("fls-0.95"), method_of("hovefl-12-6"), method_of("dense")) == ("fls", "hovefl-12-6", "dense")
-    assert method_of("fls-0.95:sparse") == method_of("fls-0.95-u8s8") == method_of("fls-0.95-u8s7") == "fls"
-    assert (label("fls-0.95:sparse"), label("dense-s8s8")) == ("FLS 95 %, sparse runtime", "dense, int8 S8S8")
-    variants = ["obs-0.9", "mine", "fls-0.95", "dense", "fls-0.9"]
-    assert sorted(variants, key=order) == ["dense", "fls-0.9", "fls-0.95", "obs-0.9", "mine"]

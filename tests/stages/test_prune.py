@@ -1,7 +1,6 @@
 import json
 import math
 import pydoc
-from typing import get_args
 
 import click
 import numpy as np
@@ -18,11 +17,9 @@ from fishbone.files import read_json, read_tensors, sha256
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model, save_model
 from fishbone.nn.sidecar import Sidecar
-from fishbone.pruning import methods
 from fishbone.pruning.judge import Judge
 from fishbone.pruning.networks import load_network
-from fishbone.stages.prune import command
-from fishbone.stages.prune_plan import Method
+from fishbone.stages.prune.command import command
 
 PARAMS = {
     "sparsities": [0.4, 0.7, 0.85],
@@ -192,10 +189,6 @@ def test_precision_of_judging_does_not_touch_what_is_reported(trained, tmp_path)
     assert first == second
 
 
-def test_methods_of_the_stage_are_those_of_the_library():
-    assert set(get_args(Method)) == set(methods.METHODS | methods.VARIANTS)
-
-
 def test_cost_is_measured_and_backward_passes_are_counted(trained, tmp_path):
     for method, passes in (("fls-start", 24 * 3), ("magnitude", 0)):
         prune(trained, tmp_path / method, method, gammas=[0.01])  # none held out, as nothing is learnt
@@ -274,7 +267,7 @@ def test_other_data_than_the_network_was_trained_on_is_refused(trained, tmp_path
 
 def test_two_jobs_do_not_share_the_copies_made_on_the_way(trained, tmp_path, monkeypatch):
     folders = []
-    monkeypatch.setattr("fishbone.stages.prune_job.hold", lambda folder: folders.append(folder) or 1 / 0)
+    monkeypatch.setattr("fishbone.stages.prune.job.hold", lambda folder: folders.append(folder) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prune(trained, tmp_path / "out")
     monkeypatch.undo()
@@ -298,11 +291,11 @@ def spoil(monkeypatch, where: str, when) -> None:
     monkeypatch.setattr(where, spoilt)
 
 
-PRUNE = "fishbone.pruning.operation.Operation.prune"
+PRUNE = "fishbone.pruning.pruner.Pruner.prune"
 
 
 def test_a_network_that_is_not_finite_ends_the_job_and_is_never_written(trained, tmp_path, monkeypatch):
-    spoil(monkeypatch, PRUNE, lambda operation, sparsity: sparsity == 0.7)
+    spoil(monkeypatch, PRUNE, lambda pruner, sparsity: sparsity == 0.7)
     with pytest.raises(InputError, match=r"^gammas: at sparsity 0\.7 the network is not finite\. Give greater ones"):
         prune(trained, tmp_path, "fls-start", tuning_sparsities=[0.5])
     assert not (tmp_path / "networks.safetensors").exists()
@@ -310,7 +303,7 @@ def test_a_network_that_is_not_finite_ends_the_job_and_is_never_written(trained,
 
 
 def test_a_damping_whose_trial_is_not_finite_is_not_chosen(trained, tmp_path, monkeypatch):
-    spoil(monkeypatch, PRUNE, lambda operation, sparsity: sparsity == 0.5 and operation.estimator.gamma == 0.01)
+    spoil(monkeypatch, PRUNE, lambda pruner, sparsity: sparsity == 0.5 and pruner.estimator.gamma == 0.01)
     prune(trained, tmp_path, "obs", tuning_sparsities=[0.5])
     metrics = read_json(tmp_path / "metrics.json")
     assert metrics["gamma"] == 0.0001

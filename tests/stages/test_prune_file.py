@@ -10,7 +10,7 @@ from stripes import save_stripes
 
 from fishbone.errors import InputError
 from fishbone.files import read_json, read_tensors, write_tensors
-from fishbone.stages.prune import command
+from fishbone.stages.prune.command import command
 
 NET = """
 import torch
@@ -58,7 +58,7 @@ def test_half_of_the_inner_weights_are_removed(given):
 
 def test_a_run_that_cannot_be_written_is_kept_and_taken_up(given, tmp_path, monkeypatch):
     checkpoint = tmp_path / "progress.safetensors"
-    monkeypatch.setattr("fishbone.pruning.foreign.write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("fishbone.stages.prune.file_job.write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prune(given | {"--checkpoint": str(checkpoint)})
     monkeypatch.undo()

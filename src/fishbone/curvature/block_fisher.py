@@ -23,16 +23,16 @@ CHUNK = 256  # blocks that are inverted together: their copies in float64 stay s
 
 
 class BlockFisher:
-    """See `fishbone.curvature.protocol.Estimator`.
+    """Estimator of the inverse in blocks; see `fishbone.curvature.protocol.Estimator`.
 
     Args:
         layout: the weights.
         matrices: model → (blocks, B, B) undamped matrices: `block_matrices`.
         gamma: damping, in units of F.
-        block: B.
+        block: B, the weights in a block.
     """
 
-    def __init__(self, layout: Layout, matrices: Callable[[nn.Module], Tensor], gamma: float, block: int):
+    def __init__(self, layout: Layout, matrices: Callable[[nn.Module], Tensor], gamma: float, block: int) -> None:
         self.matrices, self.gamma, self.block = matrices, gamma, block
         self.parts, self.counts = layout.sizes, counts(layout.sizes, block)
         self.support = torch.ones(layout.size, dtype=torch.bool)
@@ -48,17 +48,25 @@ class BlockFisher:
     def product(self, vectors: Tensor, part: int) -> Tensor:
         blocks = in_blocks(vectors, self.block).movedim(-2, 0)  # (blocks, …, B)
         flat = blocks.flatten(1, -2) if blocks.dim() > 2 else blocks[:, None]
-        inverse = self.inverse.split(self.counts)[part].to(vectors.dtype)
-        return (flat @ inverse).reshape(blocks.shape).movedim(0, -2).flatten(-2)[..., : self.parts[part]]
+        return (
+            (flat @ self._part(part).to(vectors.dtype))
+            .reshape(blocks.shape)
+            .movedim(0, -2)
+            .flatten(-2)[..., : self.parts[part]]
+        )
 
     def diagonal(self, part: int) -> Tensor:
-        return self.inverse.split(self.counts)[part].diagonal(dim1=1, dim2=2).flatten()[: self.parts[part]]
+        return self._part(part).diagonal(dim1=1, dim2=2).flatten()[: self.parts[part]]
 
     def blocks(self, positions: Tensor, part: int) -> Tensor:
-        inverse = self.inverse.split(self.counts)[part]
         block, place = positions // self.block, positions % self.block
-        found = inverse[block[:, :, None], place[:, :, None], place[:, None]]
+        found = self._part(part)[block[:, :, None], place[:, :, None], place[:, None]]
         return found * (block[:, :, None] == block[:, None])
+
+    def _part(self, part: int) -> Tensor:
+        """One part's inverses, (blocks, B, B)."""
+        found: Tensor = self.inverse.split(self.counts)[part]
+        return found
 
     def state(self) -> dict[str, Tensor]:
         return {"inverse": self.inverse, "support": self.support}
@@ -68,22 +76,34 @@ class BlockFisher:
 
 
 def block_matrices(model: nn.Module, gradients: Gradients, block: int) -> Tensor:
-    """1/N Σ g g^T of every block, (blocks, B, B), from one pass over the images."""
+    """Return 1/N Σ g g^T of every block, (blocks, B, B), from one pass over the images.
+
+    Args:
+        model: the network, as it is.
+        gradients: its gradient rows g.
+        block: B, the weights in a block.
+    """
     numbers = counts(gradients.layout.sizes, block)
-    total = None
+    total: Tensor | None = None
     for layers in gradients.batches(model, row_bytes=ROW_BYTES):
         for index, layer in enumerate(layers):
             rows = in_blocks(layer.rows().flatten(0, 1).flatten(1), block).movedim(0, 2)  # (blocks, B, images)
             total = rows.new_zeros(sum(numbers), block, block) if total is None else total
             total.split(numbers)[index].baddbmm_(rows, rows.mT)
+    assert total is not None, "there are images"
     return total.div_(len(gradients))
 
 
 def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
-    """(blocks, B, B) → inverses of M matrix M + gamma I, computed in float64, ``CHUNK`` blocks at a time.
+    """Invert M matrix M + gamma I for each block, in float64, ``CHUNK`` blocks at a time.
 
     Args:
+        matrices: (blocks, B, B).
+        gamma: damping.
         mask: (blocks, B), M's diagonal.
+
+    Returns:
+        (blocks, B, B), in the precision of ``matrices``.
     """
     inverses = torch.empty_like(matrices)
     for part, kept, out in zip(*(x.split(CHUNK) for x in (matrices, mask, inverses)), strict=True):
@@ -94,10 +114,11 @@ def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
 
 
 def in_blocks(vectors: Tensor, block: int) -> Tensor:
-    """One layer's (…, size) → (…, blocks, B), zeros where the last block is short."""
-    return F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
+    """Cut one layer's (…, size) into (…, blocks, B), with zeros where the last block is short."""
+    cut: Tensor = F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
+    return cut
 
 
 def counts(sizes: Sequence[int], block: int) -> list[int]:
-    """Blocks in each layer."""
+    """Return the number of blocks in each layer of so many weights."""
     return [-(-size // block) for size in sizes]

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 
 class Diagonal:
-    """See `fishbone.curvature.protocol.Estimator`.
+    """Estimator of the inverse's diagonal alone; see `fishbone.curvature.protocol.Estimator`.
 
     Args:
-        size: d.
+        size: d, the number of weights.
         squares: model → diag F, (d,).
         gamma: damping, in units of F.
     """
 
-    def __init__(self, size: int, squares: Callable[[nn.Module], Tensor], gamma: float):
+    def __init__(self, size: int, squares: Callable[[nn.Module], Tensor], gamma: float) -> None:
         self.squares, self.gamma = squares, gamma
         self.support = torch.ones(size, dtype=torch.bool)
         self.parts = [size]

@@ -15,24 +15,26 @@ BATCH = 100
 
 
 class Drift:
-    """Args:
-    gradients: their layout, images and likelihood; backward passes are counted there.
-    dense: the network that outputs are compared with; only its outputs are kept.
+    """Measures the divergence from a dense network's outputs.
+
+    Args:
+        gradients: give layout, images and likelihood; backward passes are counted there.
+        dense: the network that outputs are compared with; only its outputs are kept.
     """
 
-    def __init__(self, gradients: Gradients, dense: nn.Module):
+    def __init__(self, gradients: Gradients, dense: nn.Module) -> None:
         self.gradients, self.layout = gradients, gradients.layout
         self.outputs = self._outputs(dense, self.layout.read(dense))
 
     def divergence(self, model: nn.Module) -> float:
-        """In nats (times the squared temperature of a softmax)."""
+        """Return the model's divergence in nats (times the squared temperature of a softmax)."""
         outputs = self._outputs(model, self.layout.read(model))
         return self.gradients.likelihood.divergence(outputs, self.outputs).item() / len(outputs)
 
     def gradient(self, model: nn.Module) -> Tensor:
-        """Of the divergence with respect to the weights, (d,)."""
+        """Return the gradient of the divergence with respect to the weights, (d,)."""
         weights = {name: w.requires_grad_() for name, w in self.layout.tensors(self.layout.read(model)).items()}
-        total = 0.0
+        total = torch.zeros(())
         with evaluating(model), torch.enable_grad():
             for images, dense in zip(self.gradients.inputs.split(BATCH), self.outputs.split(BATCH), strict=True):
                 outputs = functional_call(model, weights, (images,)).flatten(1)
@@ -43,9 +45,13 @@ class Drift:
         return total / len(self.outputs)
 
     def curvature(self, model: nn.Module, direction: Tensor) -> float:
-        """direction^T F direction for (d,), with F of all layers together at the weights of ``model``.
+        """Return direction^T F direction, with F of all layers together at the weights of ``model``.
 
         J direction comes from central differences of the outputs, which is cheaper than forward-mode differentiation.
+
+        Args:
+            model: the network, as it is.
+            direction: (d,).
         """
         length = direction.norm()
         if length == 0:

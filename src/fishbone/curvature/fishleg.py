@@ -10,12 +10,13 @@ layers would only add noise. Each layer's Q is one `KroneckerInverse`.
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fishbone.curvature.gradients import Gradients, LayerGradients
-from fishbone.curvature.kronecker import KroneckerInverse, auxiliary_loss
+from fishbone.curvature.kronecker import KroneckerInverse, Place, auxiliary_loss
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.learning import Learning, learn
 from fishbone.curvature.starts import diagonal_start, factored_start, isotropic_start, spectral_start
@@ -26,7 +27,7 @@ JUDGED_DIRECTIONS = 8
 
 
 class FishLeg:
-    """See `fishbone.curvature.protocol.Estimator`.
+    """Estimator that learns the inverse; see `fishbone.curvature.protocol.Estimator`.
 
     `refine` logs ``auxiliary_loss_start`` and ``auxiliary_loss_end``, averaged over u, on images kept apart, times
     gamma / weights: -½ where F = 0, greater where there is curvature; and ``accepted_layers``. A layer whose loss
@@ -38,18 +39,18 @@ class FishLeg:
         statistics: model → what the start is made of: `start_statistics`, remembered or not.
         gamma: damping, in units of F.
         learning: how to learn.
-        seed: of the directions.
+        seed: decides the random directions; the same seed gives the same directions.
     """
 
     def __init__(
         self,
         layout: Layout,
         gradients: Gradients,
-        statistics: Callable[[nn.Module], list],
+        statistics: Callable[[nn.Module], list[Any]],
         gamma: float,
         learning: Learning,
         seed: int,
-    ):
+    ) -> None:
         self.layout, self.gradients, self.statistics = layout, gradients, statistics
         self.gamma, self.learning, self.seed = gamma, learning, seed
         self.support = torch.ones(layout.size, dtype=torch.bool)
@@ -71,6 +72,7 @@ class FishLeg:
         masks = self.layout.blocks(self.support.to(exact.dtype))
         start = end = self._judge(model, masks, step) if judged else []
         if steps:
+            assert self.optimiser is not None, "something is learnt"
             before = [layer.detached() for layer in self.layers]
             draws = functools.partial(torch_generator, self.seed, "auxiliary directions", step)
             batches = _endless(model, self.gradients, self.learning)
@@ -131,7 +133,7 @@ class FishLeg:
     @torch.no_grad()
     def _judge(self, model: nn.Module, masks: list[Tensor], step: int) -> list[float]:
         """Each layer's auxiliary loss on the held-out images; the same directions before and after."""
-        curved = [0.0] * len(masks)
+        curved = [torch.zeros(())] * len(masks)
         for gradients in self.gradients.batches(model, 0, self.learning.held_out):
             for index, (layer, one, mask) in enumerate(zip(self.layers, gradients, masks, strict=True)):
                 curved[index] = curved[index] + (layer.product(one.rows(), mask) ** 2).sum()
@@ -145,6 +147,7 @@ class FishLeg:
     @torch.no_grad()
     def _put_back(self, before: list[KroneckerInverse], start: list[float], end: list[float]) -> None:
         """Undo the layers whose loss did not fall; their moments stay, unless they overflowed."""
+        assert self.optimiser is not None, "something was learnt"
         judged = zip(self.layers, before, start, end, strict=True) if start else ()
         for layer, old, was, now in judged:
             if not now < was:
@@ -155,7 +158,7 @@ class FishLeg:
 
 
 def modes(layout: Layout, learning: Learning) -> list[tuple[int, ...]]:
-    """Each layer's modes in the form that is learnt: (o, n), or (o, i, k) of a convolution in three-way form."""
+    """Return each layer's modes in the form that is learnt: (o, n), or (o, i, k) of a convolution in three-way form."""
     three_way = learning.form == "three_way"
     shapes = zip(layout.shapes, layout.matrices, strict=True)
     return [
@@ -164,8 +167,8 @@ def modes(layout: Layout, learning: Learning) -> list[tuple[int, ...]]:
     ]
 
 
-def start_statistics(model: nn.Module, gradients: Gradients, learning: Learning) -> list:
-    """What `start_layers` needs; it does not depend on the damping. One entry a layer."""
+def start_statistics(model: nn.Module, gradients: Gradients, learning: Learning) -> list[Any]:
+    """Return what `start_layers` needs, one entry a layer; it does not depend on the damping."""
     shapes = modes(gradients.layout, learning)
     if learning.start == "activations":
         return activation_spectra(model, gradients, shapes, learning.held_out)
@@ -176,8 +179,15 @@ def start_statistics(model: nn.Module, gradients: Gradients, learning: Learning)
     return [None] * len(shapes)
 
 
-def start_layers(layout: Layout, statistics: list, gamma: float, learning: Learning) -> list[KroneckerInverse]:
-    """Q before any learning."""
+def start_layers(layout: Layout, statistics: list[Any], gamma: float, learning: Learning) -> list[KroneckerInverse]:
+    """Make each layer's Q before any learning.
+
+    Args:
+        layout: the weights.
+        statistics: see `start_statistics`.
+        gamma: damping.
+        learning: says in which form, and from which start.
+    """
     place = _place(learning)
     shapes = modes(layout, learning)
     if learning.start == "isotropic":
@@ -188,7 +198,7 @@ def start_layers(layout: Layout, statistics: list, gamma: float, learning: Learn
     return [make(spectrum, gamma) for spectrum in statistics]
 
 
-def _place(learning: Learning) -> str:
+def _place(learning: Learning) -> Place:
     return "outside" if learning.form == "outer" else "inside"
 
 

@@ -17,7 +17,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ ROW_BYTES = 24_000_000  # of the widest layer's rows in a batch, for each direct
 
 @dataclass
 class LayerGradients:
-    """One layer's part of a batch, a list entry for each call of the layer in the forward pass.
+    """One layer's part of a batch, with a list entry for each call of the layer in the forward pass.
 
     Attributes:
         module: the layer.
@@ -47,11 +47,11 @@ class LayerGradients:
     deltas: list[Tensor] = field(default_factory=list)
 
     def patches(self) -> Iterator[Tensor]:
-        """What each output position multiplies, (B, groups, n, positions), made anew each time."""
+        """Yield what each output position multiplies, (B, groups, n, positions), for each call of the layer."""
         return (_patches(self.module, x) for x in self.inputs)
 
     def rows(self) -> Tensor:
-        """(B, K, o, n)."""
+        """Return the gradient rows, (B, K, o, n), summed over the layer's calls."""
         calls = zip(self.patches(), self.deltas, strict=True)
         return functools.reduce(torch.add, ((delta @ patch.mT[:, None]).flatten(2, 3) for patch, delta in calls))
 
@@ -63,9 +63,10 @@ class Gradients:
     Attributes:
         layout: the weights.
         inputs: images (N, …), augmented as in training.
-        kind: see the module's docstring.
-        targets: of ``labels``.
-        seed: of the signs; an image's signs do not depend on the batch it is in.
+        kind: which directions; see the module's docstring.
+        likelihood: what the network's outputs mean.
+        targets: of the images, as the likelihood takes them; needed where ``kind`` is ``labels``.
+        seed: decides the random signs; an image's signs do not depend on the batch it is in.
         backward: backward passes of one image so far: what the curvature has cost.
     """
 
@@ -83,7 +84,7 @@ class Gradients:
     def batches(
         self, model: nn.Module, start: int = 0, stop: int | None = None, row_bytes: int | None = None
     ) -> Iterator[list[LayerGradients]]:
-        """The layers' gradients of images ``start`` to ``stop``, as many at a time as ``row_bytes`` allows."""
+        """Yield the layers' gradients of images ``start`` to ``stop``, as many at a time as ``row_bytes`` allows."""
         stop = len(self) if stop is None else stop
         largest = max(self.layout.sizes) * self.inputs.element_size()
         size = max(1, min(100, (row_bytes or ROW_BYTES) // largest))
@@ -92,7 +93,7 @@ class Gradients:
 
     def _batch(self, model: nn.Module, images: slice) -> list[LayerGradients]:
         modules = [model.get_submodule(name.rpartition(".")[0]) for name in self.layout.names]
-        with evaluating(model), _recorded(modules) as calls, torch.enable_grad():
+        with evaluating(model), _calls_of(modules) as calls, torch.enable_grad():
             outputs = model(self.inputs[images]).flatten(1)
         directions = self._directions(outputs.detach(), images)
         self.backward += directions.shape[0] * directions.shape[1]
@@ -119,6 +120,7 @@ class Gradients:
     def _directions(self, outputs: Tensor, images: slice) -> Tensor:
         """(B, K, C)."""
         if self.kind == "labels":
+            assert self.targets is not None, "the empirical matrix needs labels"
             return self.likelihood.residual(outputs, self.targets[images])[:, None]
         columns = self.likelihood.root(outputs).mT
         if self.kind == "exact":
@@ -129,37 +131,47 @@ class Gradients:
 
 
 class Remembered:
-    """``compute(model)`` that keeps its first answer, for as long as the same weights are asked for.
+    """Computes something of a model, and keeps its first answer for as long as the same weights are asked for.
 
     Candidates of a damping search all start from the dense network: its curvature is computed once.
+
+    Args:
+        layout: the weights that the answer depends on.
+        compute: what to compute of the model.
     """
 
-    def __init__(self, layout: Layout, compute: Callable[[nn.Module], object]):
+    def __init__(self, layout: Layout, compute: Callable[[nn.Module], Any]) -> None:
         self.layout, self.compute = layout, compute
-        self.weights = self.first = None
+        self.weights: str | None = None
+        self.first: Any = None
 
-    def __call__(self, model: nn.Module):
+    def __call__(self, model: nn.Module) -> Any:
+        """Return ``compute(model)``, or what it gave for the same weights at first."""
         weights = self.layout.digest(model)
         if self.weights is None:
             self.weights, self.first = weights, self.compute(model)
         return self.first if weights == self.weights else self.compute(model)
 
+    def forget(self) -> None:
+        """Let go of the answer that is kept; the next one is kept again."""
+        self.weights, self.first = None, None
+
 
 @contextmanager
-def _recorded(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor, Tensor]]]:
+def _calls_of(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor, Tensor]]]:
     """Collect (module, input, output) of every call of ``modules`` meanwhile.
 
-    The network goes on with a copy of the output: an in-place activation would otherwise replace what we recorded.
+    The network goes on with a copy of the output: an in-place activation would otherwise replace what we noted.
     """
-    calls = []
+    calls: list[tuple[nn.Module, Tensor, Tensor]] = []
 
-    def record(module, arguments, output):
+    def note(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if not output.requires_grad:  # frozen weights: the chain still has to start here
             output.requires_grad_()
         calls.append((module, arguments[0].detach(), output))
         return output.clone()
 
-    handles = [module.register_forward_hook(record) for module in modules]
+    handles = [module.register_forward_hook(note) for module in modules]
     try:
         yield calls
     finally:
@@ -171,16 +183,19 @@ def _patches(module: nn.Module, x: Tensor) -> Tensor:
     """What each output position multiplies: (B, groups, n, positions)."""
     if isinstance(module, nn.Linear):
         return x.reshape(len(x), 1, -1, x.shape[-1]).mT
+    assert isinstance(module, nn.Conv2d), "layouts are of Conv2d and Linear layers"
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     windows = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
     for axis, size, dilation, stride in zip((2, 3), module.kernel_size, module.dilation, module.stride, strict=True):
         windows = windows.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
     columns = windows.permute(0, 1, 4, 5, 2, 3)  # views so far: one copy, in a fraction of the time of F.unfold
-    return columns.reshape(len(x), module.groups, -1, columns.shape[-2] * columns.shape[-1])
+    patches: Tensor = columns.reshape(len(x), module.groups, -1, columns.shape[-2] * columns.shape[-1])
+    return patches
 
 
 def _by_group(module: nn.Module, delta: Tensor) -> Tensor:
     """A gradient at the output as (B, groups, o / groups, positions)."""
     if isinstance(module, nn.Linear):
         return delta.reshape(len(delta), 1, -1, delta.shape[-1]).mT
-    return delta.flatten(2).unflatten(1, (module.groups, -1))
+    grouped: Tensor = delta.flatten(2).unflatten(1, (module.groups, -1))
+    return grouped

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 
 class Isotropic:
-    """See `fishbone.curvature.protocol.Estimator`; ``size`` is d."""
+    """Estimator Q = I of ``size`` weights; see `fishbone.curvature.protocol.Estimator`."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int) -> None:
         self.support = torch.ones(size, dtype=torch.bool)
         self.parts = [size]
 

@@ -19,7 +19,7 @@ from fishbone.curvature.statistics import Spectrum, activation_spectra, eigenbas
 
 
 class Kfac:
-    """See `fishbone.curvature.protocol.Estimator`.
+    """Estimator of one Kronecker product a layer; see `fishbone.curvature.protocol.Estimator`.
 
     Args:
         layout: the weights.
@@ -27,7 +27,7 @@ class Kfac:
         gamma: damping, in units of F.
     """
 
-    def __init__(self, layout: Layout, spectra: Callable[[nn.Module], list[Spectrum]], gamma: float):
+    def __init__(self, layout: Layout, spectra: Callable[[nn.Module], list[Spectrum]], gamma: float) -> None:
         self.layout, self.spectra, self.gamma = layout, spectra, gamma
         self.support = torch.ones(layout.size, dtype=torch.bool)
         self.parts = layout.sizes
@@ -55,7 +55,7 @@ class Kfac:
 
 
 def kfac_spectra(model: nn.Module, gradients: Gradients) -> list[Spectrum]:
-    """Eigenbases of Γ and Ω with the products of their eigenvalues."""
+    """Return each layer's eigenbases of Γ and Ω with the products of their eigenvalues: K-FAC."""
     spectra = []
     for out, inner in factors(model, gradients, gradients.layout.matrices):
         bases = eigenbasis(out), eigenbasis(inner)
@@ -67,5 +67,5 @@ def kfac_spectra(model: nn.Module, gradients: Gradients) -> list[Spectrum]:
 
 
 def ekfac_spectra(model: nn.Module, gradients: Gradients) -> list[Spectrum]:
-    """The same bases with the rows' mean squares in them."""
+    """Return the same bases with the gradient rows' mean squares along them: EKFAC."""
     return activation_spectra(model, gradients, gradients.layout.matrices)

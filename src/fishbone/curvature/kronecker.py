@@ -23,10 +23,12 @@ PIECE = 1 << 18  # entries of a matrix multiplied along the inputs at a time: la
 
 @dataclass(frozen=True)
 class KroneckerInverse:
-    """Attributes:
-    log_scale: (o, n), logarithm of A.
-    bases: (o, o) and (n, n), or (o, o), (i, i) and (k, k).
-    place: of the diagonal.
+    """One layer's Q; see the module's docstring.
+
+    Attributes:
+        log_scale: (o, n), logarithm of A.
+        bases: (o, o) and (n, n), or (o, o), (i, i) and (k, k).
+        place: where the diagonal stands, ``outside`` the bases or ``inside`` them.
     """
 
     log_scale: Tensor
@@ -35,10 +37,11 @@ class KroneckerInverse:
 
     @property
     def parameters(self) -> list[Tensor]:
+        """What can be learnt: the logarithm of the diagonal, then the bases."""
         return [self.log_scale, *self.bases]
 
     def product(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Q V for (…, o, n) in the vectors' precision; with a mask (o, n) of 0 and 1: M Q M V."""
+        """Return Q V for V (…, o, n), in its precision; with a mask M (o, n) of 0 and 1: M Q M V."""
         bases = [basis.to(vectors.dtype) for basis in self.bases]
         back = [basis.mT for basis in bases]
         if mask is not None:
@@ -52,7 +55,7 @@ class KroneckerInverse:
         return result if mask is None else result * mask
 
     def diagonal(self) -> Tensor:
-        """diag Q as (o, n)."""
+        """Return diag Q as (o, n)."""
         squares = [basis.mT**2 for basis in self.bases]
         scale = (2 * self.log_scale).exp()
         if self.place == "outside":
@@ -60,8 +63,9 @@ class KroneckerInverse:
         return along_modes(squares, scale)
 
     def blocks(self, positions: Tensor) -> Tensor:
-        """Q of groups of weights, (G, c, c), for positions (G, c) in the flattened o x n; each group of one output.
+        """Return Q of groups of weights, (G, c, c), at positions (G, c) in the flattened o x n.
 
+               Each group is of one output.
         With one output Q is L^T diag(w) L (inside) or w D L^T L D (outside), w summed over the outputs' basis.
         """
         first, *others = self.bases
@@ -78,22 +82,28 @@ class KroneckerInverse:
         return (picked * weights[:, :, None]).mT @ picked
 
     def detached(self) -> Self:
-        """A copy that learning no longer changes."""
+        """Return a copy that learning no longer changes."""
         bases = tuple(basis.detach().clone() for basis in self.bases)
         return type(self)(self.log_scale.detach().clone(), bases, self.place)
 
 
 def along_modes(matrices: list[Tensor] | tuple[Tensor, ...], vectors: Tensor) -> Tensor:
-    """(…, o, n) multiplied by one square matrix along each mode; two or three matrices."""
+    """Multiply (…, o, n) by one square matrix along each mode.
+
+    Args:
+        matrices: two, (o, o) and (n, n), or three, (o, o), (i, i) and (k, k).
+        vectors: (…, o, n).
+    """
     first, *others = matrices
     turned = first @ vectors
     if len(others) == 1:
         return turned @ others[0].mT
+    middle, last = others
     pieces = turned.split(max(1, PIECE // turned.shape[-1]), dim=-2)
     if turned.requires_grad:
-        return torch.cat([_along_inputs(*others, piece) for piece in pieces], dim=-2)
+        return torch.cat([_along_inputs(middle, last, piece) for piece in pieces], dim=-2)
     for piece in pieces:  # in place, so that no second matrix of this size is needed
-        piece.copy_(_along_inputs(*others, piece))
+        piece.copy_(_along_inputs(middle, last, piece))
     return turned
 
 
@@ -101,17 +111,20 @@ def _along_inputs(middle: Tensor, last: Tensor, vectors: Tensor) -> Tensor:
     """(…, o, i k) multiplied along i and k."""
     split = vectors.unflatten(-1, (len(middle), len(last))) @ last.mT
     # one wide product in place of one narrow one for each output: a quarter of the time
-    return (split.mT.contiguous() @ middle.mT).mT.flatten(-2)
+    turned: Tensor = split.mT.contiguous() @ middle.mT
+    return turned.mT.flatten(-2)
 
 
 def auxiliary_loss(layer: KroneckerInverse, curved: Tensor, gamma: float, mask: Tensor, u: Tensor) -> Tensor:
-    """FishLeg's auxiliary loss averaged over Gaussian directions: E_u[½ v^T (F + gamma I) v - u^T v], v = M Q M u.
+    """Return FishLeg's auxiliary loss averaged over Gaussian directions u.
 
-    That is ½ tr(QFQ) + ½ gamma ||MQM||² - tr MQM, exact but for the middle term, which is averaged over ``u``; its
-    unrestricted minimum is -½ tr (F + gamma I)^-1.
+    With v = M Q M u that is E_u[½ v^T (F + gamma I) v - u^T v] = ½ tr(QFQ) + ½ gamma ||MQM||² - tr MQM,
+    exact but for the middle term, which is averaged over ``u``. Its unrestricted minimum is -½ tr (F + gamma I)^-1.
 
     Args:
+        layer: Q.
         curved: tr(QFQ) = Σ ||M Q M row||² / images, a scalar.
+        gamma: damping.
         mask: (o, n) of 0 and 1.
         u: (m, o, n), Gaussian; the same for losses that are compared.
     """

@@ -16,18 +16,20 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of the weight tensors that make up the vector."""
+    """Names and shapes of the weight tensors that make up the vector of d entries."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, model: nn.Module, names: tuple[str, ...]) -> Self:
+        """Make the layout of the parameters ``names`` of ``model``."""
         parameters = dict(model.named_parameters())
         return cls(tuple(names), tuple(tuple(parameters[name].shape) for name in names))
 
     @property
     def sizes(self) -> list[int]:
+        """Number of weights of every layer."""
         return [torch.Size(shape).numel() for shape in self.shapes]
 
     @property
@@ -37,48 +39,53 @@ class Layout:
 
     @property
     def size(self) -> int:
+        """d, the number of weights."""
         return sum(self.sizes)
 
     def blocks(self, vectors: Tensor) -> list[Tensor]:
-        """(…, d) → views (…, o, n), one a layer."""
+        """Return views (…, o, n), one a layer, of vectors (…, d)."""
         parts = vectors.split(self.sizes, dim=-1)
         return [part.unflatten(-1, matrix) for part, matrix in zip(parts, self.matrices, strict=True)]
 
     def join(self, blocks: list[Tensor]) -> Tensor:
-        """Inverse of `blocks`."""
+        """Join (…, o, n), one a layer, to (…, d): the inverse of `blocks`."""
         return torch.cat([block.flatten(-2) for block in blocks], dim=-1)
 
     def tensors(self, vector: Tensor) -> dict[str, Tensor]:
-        """(d,) → the layers' own shapes, by name."""
+        """Return the parts of a vector (d,) in the layers' own shapes, by name."""
         parts = zip(self.names, vector.split(self.sizes), self.shapes, strict=True)
         return {name: part.reshape(shape) for name, part, shape in parts}
 
     def read(self, model: nn.Module) -> Tensor:
-        """A copy of the model's weights, (d,)."""
+        """Return a copy of the model's weights, (d,)."""
         parameters = dict(model.named_parameters())
         return torch.cat([parameters[name].detach().flatten() for name in self.names])
 
     def digest(self, model: nn.Module) -> str:
-        """SHA-256 of the model's weights."""
+        """Return the SHA-256 of the model's weights, in hexadecimal digits."""
         parameters, digest = dict(model.named_parameters()), hashlib.sha256()
         for name in self.names:
-            digest.update(parameters[name].detach().cpu().contiguous().numpy())
+            digest.update(parameters[name].detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     @torch.no_grad()
     def write(self, model: nn.Module, vector: Tensor) -> None:
-        """Set the model's weights from (d,)."""
+        """Set the model's weights from a vector (d,)."""
         parameters = dict(model.named_parameters())
         for name, value in self.tensors(vector).items():
             parameters[name].copy_(value)
 
 
 def prunable(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Names of the weights to prune: those asked for, or of all Conv2d and Linear layers but the first and the last.
+    """Return the names of the weights to prune: those of all Conv2d and Linear layers but the first and the last.
 
     The first sees the raw image and the last gives the logits: both are small, and the literature's ResNet20
     experiments (WoodFisher, CHITA) leave them dense too. Biases and batch norms are never pruned, nor are frozen
     weights (``requires_grad`` False) unless they are asked for.
+
+    Args:
+        model: any network.
+        names: weights asked for in place of those; returned as they are if they can be pruned.
 
     Raises:
         ValueError: nothing is left to prune, or a name is not the weight of such a layer, or it is no parameter of

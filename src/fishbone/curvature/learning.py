@@ -63,9 +63,13 @@ def learn(
     """Change the layers' factors in place by ``steps`` Adam steps.
 
     Args:
+        layers: what is learnt, a layer's Q each.
         optimiser: holds each factor in a parameter group of its own, in the layers' order.
         batches: endless; a step takes one, piece by piece, each of a few images.
-        masks: a layer's (o, n), 0 and 1.
+        masks: of 0 and 1, one (o, n) a layer.
+        gamma: damping.
+        learning: how to learn.
+        steps: of Adam.
         draws: (step, layer) → generator of the directions u, which are drawn again for every piece, not kept.
     """
     sizes = [size for layer in layers for size in _sizes(layer)]
@@ -91,13 +95,17 @@ def learn(
 def surrogate(
     layer: KroneckerInverse, rows: Tensor, gamma: float, mask: Tensor, u: Tensor, precondition: bool
 ) -> Tensor:
-    """A scalar whose gradient with respect to Q's factors is the auxiliary loss's, summed over the directions.
+    """Return a scalar whose gradient with respect to Q's factors is the auxiliary loss's, summed over directions.
 
     Each direction's is divided by ||v||², so that the scale of u does not matter.
 
     Args:
-        rows: (images, K, o, n).
-        u: (m, o, n), zero outside the mask.
+        layer: Q.
+        rows: gradient rows, (images, K, o, n).
+        gamma: damping.
+        mask: (o, n) of 0 and 1.
+        u: directions, (m, o, n), zero outside the mask.
+        precondition: whether the residual is multiplied by Q; see `Learning`.
     """
     v = layer.product(u, mask)
     with torch.no_grad():
@@ -109,16 +117,19 @@ def surrogate(
 
 
 def fisher_product(rows: Tensor, vectors: Tensor) -> Tensor:
-    """F v = Σ row (row . v) / images for rows (images, K, o, n) and vectors (m, o, n)."""
+    """Return F v = Σ row (row . v) / images for rows (images, K, o, n) and vectors v (m, o, n)."""
     flat, wide = rows.flatten(2).flatten(0, 1), vectors.flatten(1)
     return ((wide @ flat.T) @ flat).view_as(vectors) / len(rows)
 
 
 def directions(learning: Learning, rows: Tensor, mask: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """``learning.directions`` directions (m, o, n) on the mask, as many at a time as `ROW_BYTES` allows.
+    """Draw ``learning.directions`` directions (m, o, n) on the mask, as many at a time as `ROW_BYTES` allows.
 
     Args:
-        rows: (images, K, o, n).
+        learning: says how many, and from what.
+        rows: gradient rows, (images, K, o, n).
+        mask: (o, n) of 0 and 1.
+        generator: what draws them.
     """
     most = max(1, ROW_BYTES // (mask.numel() * mask.element_size()))
     for first in range(0, learning.directions, most):

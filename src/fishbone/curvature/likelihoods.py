@@ -18,16 +18,16 @@ class Likelihood(Protocol):
     """What a network's outputs (B, C) mean: a distribution of the target of each input."""
 
     def root(self, outputs: Tensor) -> Tensor:
-        """(B, C) → S, (B, C, C)."""
+        """Return S, (B, C, C), for outputs (B, C)."""
 
     def residual(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Gradient of -log p(targets | outputs) with respect to the outputs, (B, C)."""
+        """Return the gradient of -log p(targets | outputs) with respect to the outputs, (B, C)."""
 
     def divergence(self, outputs: Tensor, dense: Tensor) -> Tensor:
-        """KL(p(y | dense) || p(y | outputs)) in nats, summed over the batch; its Hessian at ``dense`` is H."""
+        """Return KL(p(y | dense) || p(y | outputs)) in nats, summed over the batch; its Hessian at ``dense`` is H."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """-log p(targets | outputs) in nats but for a constant, summed over the batch."""
+        """Return -log p(targets | outputs) in nats but for a constant, summed over the batch."""
 
 
 @dataclass(frozen=True)

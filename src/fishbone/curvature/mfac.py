@@ -13,15 +13,17 @@ from torch import Tensor, nn
 
 
 class Mfac:
-    """See `fishbone.curvature.protocol.Estimator`. Rows of removed weights are set to zero before inverting.
+    """Estimator of the whole inverse; see `fishbone.curvature.protocol.Estimator`.
+
+    Rows' entries of removed weights are set to zero before inverting.
 
     Args:
-        size: d.
+        size: d, the number of weights.
         rows: model → (N, d) with F = rows^T rows / N; the paper's are N images' gradients on their labels.
         gamma: damping, in units of F.
     """
 
-    def __init__(self, size: int, rows: Callable[[nn.Module], Tensor], gamma: float):
+    def __init__(self, size: int, rows: Callable[[nn.Module], Tensor], gamma: float) -> None:
         self.rows, self.gamma = rows, gamma
         self.support = torch.ones(size, dtype=torch.bool)
         self.parts = [size]
@@ -38,7 +40,7 @@ class Mfac:
         return vectors / self.gamma - down.to(vectors.dtype)
 
     def diagonal(self, part: int) -> Tensor:
-        """Never below zero by rounding: bounded from below by a millionth of 1 / gamma."""
+        """Return diag Q, (d,), bounded from below by a millionth of 1 / gamma, as rounding could make it negative."""
         return (1 / self.gamma - (self.half**2).sum(0)).clamp(min=1e-6 / self.gamma)
 
     def blocks(self, positions: Tensor, part: int) -> Tensor:
@@ -53,7 +55,12 @@ class Mfac:
 
 
 def half_inverse(rows: Tensor, gamma: float) -> Tensor:
-    """H (N, d) with (gamma I + rows^T rows / N)^-1 = I / gamma - H^T H; the N x N part is summed in float64."""
+    """Return H (N, d) with (gamma I + rows^T rows / N)^-1 = I / gamma - H^T H; the N x N part is in float64.
+
+    Args:
+        rows: (N, d) gradient rows.
+        gamma: damping.
+    """
     gram = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for part in rows.split(1 << 12, dim=1):  # short sums stay exact enough in the rows' precision, at twice the speed
         gram += (part @ part.T).double()
@@ -61,4 +68,5 @@ def half_inverse(rows: Tensor, gamma: float) -> Tensor:
     inverse_root = torch.linalg.solve_triangular(
         torch.linalg.cholesky(gram), torch.eye(len(rows), dtype=torch.float64), upper=False
     )
-    return (inverse_root.to(rows.dtype) @ rows).div_(gamma**0.5)
+    half: Tensor = inverse_root.to(rows.dtype) @ rows
+    return half.div_(gamma**0.5)

@@ -10,10 +10,12 @@ SWEEPS = 50  # of `factored_start`
 
 
 def isotropic_start(shape: tuple[int, ...], gamma: float, place: Place) -> KroneckerInverse:
-    """Q = I / gamma, exact where F = 0.
+    """Make Q = I / gamma, exact where F = 0.
 
     Args:
-        shape: of the modes, (o, n) or (o, i, k).
+        shape: sizes of the modes, (o, n) or (o, i, k).
+        gamma: damping.
+        place: where the diagonal stands; see `KroneckerInverse`.
     """
     first, *others = shape
     log_scale = torch.full((first, torch.Size(others).numel()), gamma).log() / -2
@@ -21,17 +23,24 @@ def isotropic_start(shape: tuple[int, ...], gamma: float, place: Place) -> Krone
 
 
 def diagonal_start(squares: Tensor, shape: tuple[int, ...], gamma: float, place: Place) -> KroneckerInverse:
-    """Q = 1 / (diag F + gamma); ``squares``: diag F as (o, n)."""
+    """Make Q = 1 / (diag F + gamma).
+
+    Args:
+        squares: diag F as (o, n).
+        shape: sizes of the modes, (o, n) or (o, i, k).
+        gamma: damping.
+        place: where the diagonal stands; see `KroneckerInverse`.
+    """
     return KroneckerInverse((squares + gamma).log() / -2, tuple(torch.eye(size) for size in shape), place)
 
 
 def spectral_start(spectrum: Spectrum, gamma: float) -> KroneckerInverse:
-    """Q = B^T diag(1 / (s + gamma)) B in the eigenbases: the diagonal inside."""
+    """Make Q = B^T diag(1 / (s + gamma)) B in the eigenbases B: the diagonal inside."""
     return KroneckerInverse((spectrum.squares + gamma).log() / -2, spectrum.bases, "inside")
 
 
 def factored_start(spectrum: Spectrum, gamma: float) -> KroneckerInverse:
-    """The best Q = R^T R ⊗ L^T L in two eigenbases: FishLeg's form with D = I.
+    """Make the best Q = R^T R ⊗ L^T L in two eigenbases: FishLeg's form with D = I.
 
     R = diag(√r) U and L = diag(√l) W for eigenbases U and W. With s_ij the rows' mean square along them the
     auxiliary loss is Σ ½ (s_ij + gamma) r_i² l_j² - r_i l_j, minimised here by turns over r (`out`) and l (`into`).

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Softmax
+from fishbone.curvature.protocol import Estimator
 from fishbone.nn.evaluate import evaluate, evaluating
 from fishbone.nn.resnet import BasicBlock
 from fishbone.pruning.compensation import compensate
 from fishbone.pruning.defaults import LEARNING, SOLVER
+from fishbone.pruning.estimators import EstimatorFactory
 from fishbone.pruning.images import recalibrated
 from fishbone.pruning.masks import saliency
-from fishbone.pruning.methods import METHODS, estimators
+from fishbone.pruning.methods import METHODS
 
 ROUND_TO = 8  # channels: runtimes work on blocks of 8 or 16
 STEPS = 8
@@ -31,11 +33,13 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class Shrunk:
-    """Attributes:
-    model: the smaller network, batch norms recalibrated.
-    kept: channels that are left of each block, by the block's name.
-    gamma: the damping chosen.
-    validation_accuracy: of every damping tried.
+    """A network without some of its channels, and how it was chosen.
+
+    Attributes:
+        model: the smaller network, batch norms recalibrated.
+        kept: number of channels that are left of each block, by the block's name.
+        gamma: the damping chosen.
+        validation_accuracy: accuracy on the validation images with every damping tried, by the damping's text.
     """
 
     model: nn.Module
@@ -53,15 +57,19 @@ def shrink(
     gammas: Sequence[float],
     seed: int,
 ) -> Shrunk:
-    """A smaller copy of ``model`` without about ``fraction`` of the channels inside its blocks.
+    """Make a smaller copy of ``model``, without about ``fraction`` of the channels inside its blocks.
 
     Blocks keep a multiple of 8 channels, and all if they have fewer than 16: the fraction is met to within 4 channels
     of the network if the other blocks have enough to give.
 
     Args:
-        model: trained, with `fishbone.nn.resnet.BasicBlock`s.
-        curvature: inputs and labels of training images, augmented as in training; also for batch norms.
+        model: a trained network with `fishbone.nn.resnet.BasicBlock`s.
+        fraction: of the channels inside all blocks, to remove.
+        curvature: inputs (N, C, H, W) and labels (N,) of training images, augmented as in training; also for batch
+            norms.
         validation: inputs and labels that choose the damping.
+        gammas: dampings to try.
+        seed: decides the random signs of gradient rows; the same seed gives the same network.
 
     Raises:
         ValueError: no residual blocks, or the fraction is not within (0, 1).
@@ -73,26 +81,31 @@ def shrink(
         raise ValueError("no residual blocks whose inner channels could go")
     layout = Layout.of(model, tuple(f"{name}.conv2.weight" for name in names))
     gradients = Gradients(layout, curvature[0], "signs", Softmax(), curvature[1], seed)
-    make = estimators(METHODS["fls"], gradients, block=64, learning=LEARNING, seed=seed)
+    estimators = EstimatorFactory(METHODS["fls"], gradients, block=64, learning=LEARNING, seed=seed)
     costs = channel_costs(model, names, curvature[0][:1])
 
-    def attempt(gamma: float) -> nn.Module:
-        masked = remove(model, layout, make(gamma, False), costs, fraction)
-        return recalibrated(cut(*masked), curvature[0])
-
-    tried = {gamma: attempt(gamma) for gamma in gammas}
+    tried = {}
+    for gamma in gammas:
+        masked, kept = remove(model, layout, estimators.final(gamma), costs, fraction)
+        tried[gamma] = recalibrated(without_channels(masked, kept), curvature[0])
     scores = {str(gamma): evaluate(found, *validation)["accuracy"] for gamma, found in tried.items()}
     best = max(tried, key=lambda gamma: scores[str(gamma)])
-    kept = {name: tried[best].get_submodule(name).conv1.out_channels for name in names}
-    return Shrunk(tried[best], kept, best, scores)
+    left = {name: _block(tried[best], name).conv1.out_channels for name in names}
+    return Shrunk(tried[best], left, best, scores)
 
 
 @torch.no_grad()
 def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> list[float]:
-    """Multiply-accumulates that one channel inside each block costs for one image."""
+    """Return the multiply-accumulates that one channel inside each block costs for one image.
+
+    Args:
+        model: the network.
+        names: of its blocks, such as ``blocks.0``.
+        inputs: one image or more, (N, C, H, W).
+    """
     sides: dict[str, int] = {}
     handles = [
-        model.get_submodule(name).conv1.register_forward_hook(
+        _block(model, name).conv1.register_forward_hook(
             lambda _module, _inputs, out, name=name: sides.__setitem__(name, out.shape[2] * out.shape[3])
         )
         for name in names
@@ -101,15 +114,26 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
         model(inputs)
     for handle in handles:
         handle.remove()
-    blocks = (model.get_submodule(name) for name in names)
+    blocks = (_block(model, name) for name in names)
     sizes = [block.conv1.weight[0].numel() + block.conv2.weight[:, 0].numel() for block in blocks]
     return [float(size * sides[name]) for size, name in zip(sizes, names, strict=True)]
 
 
 def remove(
-    model: nn.Module, layout: Layout, estimator, costs: Sequence[float], fraction: float
+    model: nn.Module, layout: Layout, estimator: Estimator, costs: Sequence[float], fraction: float
 ) -> tuple[nn.Module, dict[str, Tensor]]:
-    """(copy of the model that computes as if the channels were gone, block's name → True for channels that stay)."""
+    """Zero what reads and makes about ``fraction`` of the channels, step by step, in a copy of the model.
+
+    Args:
+        model: the trained network; left as it is.
+        layout: the second convolutions' weights, of which each input channel is a column.
+        estimator: of the inverse Fisher matrix of these weights.
+        costs: of one channel in each block; see `channel_costs`.
+        fraction: of all blocks' channels.
+
+    Returns:
+        The copy, which computes as if the channels were gone; and by block's name which channels stay, boolean.
+    """
     masked = copy.deepcopy(model)
     anchor = layout.read(masked)
     estimator.refine(masked, torch.ones(layout.size, dtype=torch.bool), 0)
@@ -130,10 +154,16 @@ def remove(
     found = dict(zip(names, kept, strict=True))
     with torch.no_grad():
         for name, channels in found.items():
-            block = masked.get_submodule(name)
+            block = _block(masked, name)
             for tensor in (block.conv1.weight, block.bn1.weight, block.bn1.bias):
                 tensor[~channels] = 0
     return masked, found
+
+
+def _block(model: nn.Module, name: str) -> BasicBlock:
+    found = model.get_submodule(name)
+    assert isinstance(found, BasicBlock), "layouts are of residual blocks' second convolutions"
+    return found
 
 
 def _columns(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -141,7 +171,7 @@ def _columns(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
     return channels[None, :, None].expand(shape[0], -1, shape[2] * shape[3]).reshape(shape[0], -1)
 
 
-def _column_scores(layout: Layout, weights: Tensor, estimator, costs: Sequence[float]) -> list[Tensor]:
+def _column_scores(layout: Layout, weights: Tensor, estimator: Estimator, costs: Sequence[float]) -> list[Tensor]:
     parts = weights.split(estimator.parts)
     losses = torch.cat([saliency(own, estimator.diagonal(part)) for part, own in enumerate(parts)])
     columns = layout.tensors(losses).values()
@@ -184,17 +214,22 @@ def _best(kept: Tensor, scores: Tensor, count: int) -> Tensor:
     return torch.zeros_like(kept).index_fill_(0, order[:count], True)
 
 
-def cut(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
-    """The network without the channels that ``masked`` computes as zeros: the same outputs from smaller layers."""
+def without_channels(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
+    """Return the network without the channels that ``masked`` computes as zeros: smaller layers, the same outputs.
+
+    Args:
+        masked: as `remove` leaves it.
+        kept: by block's name, (channels,) boolean: True for those that stay.
+    """
     small = copy.deepcopy(masked)
     with torch.no_grad():
         for name, channels in kept.items():
-            block = small.get_submodule(name)
+            block = _block(small, name)
             count = int(channels.sum())
             one, two, norm = block.conv1, block.conv2, block.bn1
-            block.conv1 = nn.Conv2d(one.in_channels, count, 3, one.stride, 1, bias=False)
+            block.conv1 = nn.Conv2d(one.in_channels, count, 3, one.stride[0], 1, bias=False)
             block.conv1.weight.copy_(one.weight[channels])
-            block.conv2 = nn.Conv2d(count, two.out_channels, 3, two.stride, 1, bias=False)
+            block.conv2 = nn.Conv2d(count, two.out_channels, 3, two.stride[0], 1, bias=False)
             block.conv2.weight.copy_(two.weight[:, channels])
             block.bn1 = nn.BatchNorm2d(count, eps=norm.eps, momentum=norm.momentum)
             block.bn1.load_state_dict(

@@ -18,18 +18,27 @@ LARGE = 1 << 20  # weights: temporaries of so many leave holes in the heap that 
 
 
 class Inverse(Protocol):
-    """What is needed of an `fishbone.curvature.protocol.Estimator`."""
+    """What is needed of a `fishbone.curvature.protocol.Estimator`."""
 
-    parts: Sequence[int]
+    @property
+    def parts(self) -> Sequence[int]:
+        """Sizes of the consecutive parts of the weights that Q does not couple."""
 
-    def product(self, vectors: Tensor, part: int) -> Tensor: ...
+    def product(self, vectors: Tensor, part: int) -> Tensor:
+        """Return Q v for (…, parts[part]) vectors v of one part, in their precision."""
 
-    def diagonal(self, part: int) -> Tensor: ...
+    def diagonal(self, part: int) -> Tensor:
+        """Return diag Q of one part, (parts[part],)."""
 
 
 @dataclass(frozen=True)
 class Solver:
-    """Conjugate gradients stop when the residual falls below ``tolerance`` x the right side, or at ``iterations``."""
+    """When conjugate gradients stop.
+
+    Attributes:
+        iterations: at most so many, for each part of the weights.
+        tolerance: the residual over the right side that is small enough.
+    """
 
     iterations: int
     tolerance: float
@@ -37,10 +46,12 @@ class Solver:
 
 @dataclass(frozen=True)
 class Compensation:
-    """Attributes:
-    weights: (d,), exactly zero where removed.
-    loss: predicted rise of the loss, ½ θ0_S^T x.
-    residual: relative residual at which the solver stopped.
+    """The weights after a removal, and what it is predicted to cost.
+
+    Attributes:
+        weights: (d,), exactly zero where removed.
+        loss: predicted rise of the loss: ½ θ0_S^T x, x as in the module's docstring.
+        residual: relative residual at which the solver stopped.
     """
 
     weights: Tensor
@@ -49,7 +60,7 @@ class Compensation:
 
 
 def compensate(inverse: Inverse, weights: Tensor, removed: Tensor, solver: Solver) -> Compensation:
-    """Remove ``removed`` weights jointly.
+    """Remove weights jointly: the others move to where the loss is least.
 
     Args:
         inverse: Q.
@@ -73,12 +84,15 @@ def compensate(inverse: Inverse, weights: Tensor, removed: Tensor, solver: Solve
 
 
 def independent(inverse: Inverse, weights: Tensor, removed: Tensor, update: bool) -> Compensation:
-    """Remove ``removed`` weights as if each were the only one: θ - Q (1_S θ / diag Q), then zeros.
+    """Remove weights as if each were the only one: θ - Q (1_S θ / diag Q), then zeros.
 
     This is how WoodFisher, oBERT and M-FAC update; it ignores that removed weights compensate each other. The loss is
-    the sum of saliencies.
+    the sum of saliencies θ² / (2 diag Q).
 
     Args:
+        inverse: Q.
+        weights: θ (d,).
+        removed: boolean (d,), S.
         update: False leaves the other weights as they are.
     """
     moved, loss = weights.clone(), 0.0
@@ -130,4 +144,5 @@ def _conjugate_gradients(
 
 def _dot(a: Tensor, b: Tensor) -> float:
     """Inner product in float64, without copies of whole vectors."""
-    return sum((p.double() @ q.double()).item() for p, q in zip(a.split(1 << 18), b.split(1 << 18), strict=True))
+    pairs = zip(a.split(1 << 18), b.split(1 << 18), strict=True)
+    return float(sum((p.double() @ q.double()).item() for p, q in pairs))

@@ -8,24 +8,29 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fishbone.nn.checkpoint import Checkpoint, read_checked, write_checked
-from fishbone.pruning.operation import Operation
+from fishbone.pruning.pruner import Pruner
 from fishbone.pruning.trajectory import Saved, saved
 
 
 @dataclass(frozen=True)
 class Copies:
-    """The network at each of ``sparsities``, a file each in ``folder``."""
+    """Files of the network at some of a trajectory's sparsities.
+
+    Attributes:
+        folder: where they are; one file a sparsity.
+        sparsities: those wanted.
+    """
 
     folder: Path
     sparsities: Sequence[float]
 
-    def keep(self, operation: Operation, sparsity: float) -> None:
-        """Write weights and mask, if the sparsity is one of those to keep."""
+    def save(self, pruner: Pruner, sparsity: float) -> None:
+        """Write the pruner's network and mask to a file, if the sparsity is one of those wanted."""
         if sparsity in self.sparsities:
-            write_checked(self._file(sparsity), operation.model.state_dict() | {"mask": operation.mask}, {})
+            write_checked(self._file(sparsity), pruner.model.state_dict() | {"mask": pruner.mask}, {})
 
     def restore(self, network: nn.Module, sparsity: float) -> Tensor:
-        """Put the weights into ``network``; the mask, (d,) boolean.
+        """Put the weights saved at ``sparsity`` into ``network``, and return their mask, (d,) boolean.
 
         Raises:
             InputError: the copy is damaged.
@@ -36,7 +41,7 @@ class Copies:
         return mask
 
     def resumed(self, progress: Checkpoint, steps: Sequence[float]) -> Saved | None:
-        """What the checkpoint of `fishbone.pruning.trajectory.follow` along ``steps`` tells.
+        """Return what the checkpoint of `fishbone.pruning.trajectory.follow` along ``steps`` tells; None: nothing.
 
         It is of no use, and removed, without the copies made so far.
         """
@@ -50,6 +55,7 @@ class Copies:
         return None
 
     def remove(self) -> None:
+        """Remove all copies and their folder."""
         shutil.rmtree(self.folder)
 
     def _file(self, sparsity: float) -> Path:

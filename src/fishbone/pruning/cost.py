@@ -10,7 +10,7 @@ PAGES = Path("/proc/self/statm")
 
 
 class Meter:
-    """Counts ``with meter:`` stretches of work, one or several.
+    """Measures ``with meter:`` stretches of work, one or several.
 
     The resident set is sampled every 10 ms from Linux' ``/proc``. Memory that the process has freed but not handed
     back is handed back before each stretch, so that it does not count.
@@ -35,7 +35,7 @@ class Meter:
         self._begun = time.perf_counter()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.seconds += time.perf_counter() - self._begun
         self._done.set()
         self._watcher.join()
@@ -46,8 +46,8 @@ class Meter:
             self._sample()
 
     def _sample(self) -> None:
-        if self._base is not None:
-            self.peak_bytes = max(self.peak_bytes or 0, _resident() - self._base)
+        if self._base is not None and (present := _resident()) is not None:
+            self.peak_bytes = max(self.peak_bytes or 0, present - self._base)
 
 
 def _resident() -> int | None:

@@ -21,10 +21,20 @@ Drawn = Literal["stratified", "as_recorded"]
 def draw(
     dataset: Dataset, count: int, purpose: str, *, padding: int, flip: bool, seed: int, drawn: Drawn = "stratified"
 ) -> tuple[Tensor, Tensor]:
-    """``count`` training images without repetition, augmented as in training: inputs (N, C, H, W) and labels (N,).
+    """Draw ``count`` training images without repetition, augmented as in training.
 
-    ``stratified``: of each class its share, also in any first part of them, which estimators hold out or take alone;
-    ``as_recorded``: any, without regard to the class, as in records made before there was a choice.
+    Args:
+        dataset: what to draw from.
+        count: number of images.
+        purpose: decides, with the seed, which images these are.
+        padding: pixels by which random crops shift at most.
+        flip: whether images are mirrored at random.
+        seed: decides the images and their augmentation.
+        drawn: ``stratified``: of each class its share, also in any first part of them, which estimators hold out or
+            take alone; ``as_recorded``: any, without regard to the class, as in records made before there was a choice.
+
+    Returns:
+        Inputs (N, C, H, W), normalised, and labels (N,).
     """
     if drawn == "stratified":
         order = mixed_subset(dataset.labels[dataset.train], count, numpy_generator(seed, purpose))
@@ -37,7 +47,7 @@ def draw(
 
 
 def mixed_subset(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions of a stratified subset of ``labels`` (N,), drawn and in an order that mixes the classes evenly.
+    """Draw positions of a stratified subset of ``labels`` (N,), in an order that mixes the classes evenly.
 
     Each class's samples stand at equal distances behind a drawn beginning: any first part of the order is stratified
     as well, of each class up to two samples.
@@ -51,10 +61,14 @@ def mixed_subset(labels: np.ndarray, count: int, generator: np.random.Generator)
 
 
 def judging(dataset: Dataset, count: int, seed: int, drawn: Drawn) -> tuple[Tensor, Tensor]:
-    """``count`` validation images for quick answers: inputs (N, C, H, W) and labels (N,).
+    """Choose ``count`` validation images for quick answers: inputs (N, C, H, W) and labels (N,).
 
-    ``stratified``: of each class its share; ``as_recorded``: the file's first, which are few classes where it is
-    sorted, as in records made before there was a choice.
+    Args:
+        dataset: what to choose from.
+        count: number of images.
+        seed: decides which.
+        drawn: ``stratified``: of each class its share; ``as_recorded``: the file's first, which are few classes where
+            it is sorted, as in records made before there was a choice.
     """
     inputs, labels = dataset.split("validation")
     if drawn == "as_recorded":
@@ -64,7 +78,7 @@ def judging(dataset: Dataset, count: int, seed: int, drawn: Drawn) -> tuple[Tens
 
 
 def recalibrated(model: nn.Module, inputs: Tensor) -> nn.Module:
-    """A copy of ``model`` whose batch norms have the statistics of ``inputs``."""
+    """Return a copy of ``model`` whose batch norms have the statistics of ``inputs``."""
     fresh = copy.deepcopy(model)
     recalibrate(fresh, inputs)
     return fresh

@@ -35,28 +35,39 @@ class Judge:
     def of(
         cls, dataset: Dataset, recalibration: Tensor, *, images: int, drawn: Drawn, precision: str, seed: int
     ) -> Self:
-        """``images`` validation images give the quick answers, in a ``precision`` of `fishbone.nn.train.Recipe`."""
+        """Make a judge.
+
+        Args:
+            dataset: gives the splits.
+            recalibration: training inputs (N, C, H, W) for batch-norm statistics.
+            images: number of validation images for quick answers.
+            drawn: how these are chosen; see `fishbone.pruning.images.judging`.
+            precision: of quick answers, as in `fishbone.nn.train.Recipe`.
+            seed: decides which images these are.
+        """
         splits = {name: dataset.split(name) for name in ("validation", "test")}
         few = judging(dataset, images, seed, drawn)
         return cls(splits, few, recalibration, uses_bf16(precision, torch.device("cpu")))
 
     def whole(self, network: nn.Module, split: str) -> dict[str, float]:
-        """Loss and accuracy on the whole split, in float32."""
-        faster = copy.deepcopy(network).to(memory_format=memory_format(network))  # channels_last: a quarter less time
+        """Return loss and accuracy on the whole split, in float32."""
+        layout = memory_format(network)  # channels_last: a quarter less time
+        faster = copy.deepcopy(network).to(memory_format=layout)  # type: ignore[call-overload]  # PyTorch declares less
         return evaluate(faster, *self.splits[split])
 
     def quick(self, network: nn.Module) -> float:
-        """Accuracy on the few images."""
+        """Return the accuracy on the few images."""
         return self._quickly(network)["accuracy"]
 
     def quick_recalibrated(self, network: nn.Module) -> float:
-        """The same with fresh batch-norm statistics; minus infinity if an output is not finite."""
+        """Return the same with fresh batch-norm statistics; minus infinity if an output is not finite."""
         with self._precision():
             fresh = self.recalibrated(network)
         found = self._quickly(fresh)
         return found["accuracy"] if math.isfinite(found["loss"]) else -math.inf
 
     def recalibrated(self, network: nn.Module) -> nn.Module:
+        """Return a copy of the network with fresh batch-norm statistics."""
         return recalibrated(network, self.recalibration)
 
     def _quickly(self, network: nn.Module) -> dict[str, float]:

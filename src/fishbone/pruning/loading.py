@@ -15,7 +15,10 @@ LEAST = 8  # inputs, of curvature and of validation together
 
 
 def collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[tuple[Tensor, Tensor], Callable[[], bool]]:
-    """The loader's first ``images`` inputs and targets; and whether there are more, which may read a further batch.
+    """Read the loader's first ``images`` inputs and targets.
+
+    Returns:
+        Inputs and targets; and a function that says whether there are more, which may read a further batch.
 
     Raises:
         ValueError: there are too few.
@@ -37,11 +40,15 @@ def collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[tuple
 
 
 def are_classes(targets: Tensor) -> bool:
+    """Whether targets are classes by number, (N,)."""
     return targets.ndim == 1 and not targets.is_floating_point()
 
 
 def mixed(inputs: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """In a drawn order; its first parts, which are held out, hold of each class its share where targets are classes."""
+    """Put inputs and targets into a drawn order, which ``seed`` decides.
+
+    Where targets are classes, any first part, such as is held out, has of each class its share.
+    """
     labels = targets.cpu().numpy() if are_classes(targets) else np.zeros(len(targets), np.int64)
     order = torch.from_numpy(mixed_subset(labels, len(labels), numpy_generator(seed, "held out")))
     return inputs[order], targets[order]
@@ -53,7 +60,8 @@ def require_shuffled(targets: Tensor, outputs: int, more: Callable[[], bool]) ->
     Of many classes a shuffled loader's first inputs miss some: then half of those expected are enough.
 
     Args:
-        targets: those read.
+        targets: those read, in any order.
+        outputs: how many the network has.
         more: whether the loader holds others; asked only where classes are missing.
 
     Raises:

@@ -18,12 +18,12 @@ ENTRIES = 1 << 14  # of all Q_GG held at once
 
 
 def saliency(weights: Tensor, diagonal: Tensor) -> Tensor:
-    """θ²/(2 diag Q), (d,) each."""
+    """Return each weight's OBS saliency θ² / (2 diag Q), (d,), for weights and diagonal (d,)."""
     return (weights**2).div_(diagonal).div_(2)
 
 
 def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tensor]) -> Tensor:
-    """½ θ_G^T (Q_GG)^-1 θ_G, the rise of the loss when a group G goes as a whole, shared out evenly to its weights.
+    """Share out to its weights what the loss rises by when a whole group goes: ½ θ_G^T (Q_GG)^-1 θ_G.
 
     Args:
         weights: one part's θ, (p,).
@@ -31,7 +31,7 @@ def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tens
         blocks: positions (G, c) → Q_GG (G, c, c).
 
     Returns:
-        (p,); a group's entries sum to its loss.
+        (p,); a group's entries are equal and sum to its loss.
     """
     _, sizes = group.unique_consecutive(return_counts=True)
     starts, losses = sizes.cumsum(0) - sizes, torch.empty_like(weights)
@@ -47,7 +47,7 @@ def group_losses(weights: Tensor, group: Tensor, blocks: Callable[[Tensor], Tens
     return losses
 
 
-def keep(
+def surviving(
     scores: Tensor,
     mask: Tensor,
     sparsity: float,
@@ -55,28 +55,32 @@ def keep(
     pattern: Pattern = UNSTRUCTURED,
     scope: str = "global",
 ) -> Tensor:
-    """The mask after ``floor(sparsity * d)`` weights are gone: those already gone, then the lowest scores.
+    """Return the mask after ``floor(sparsity * d)`` weights are gone: those already gone, then the lowest scores.
 
     A group scores the mean of its weights' scores: the predicted rise of the loss for each weight that goes. Whole
     groups go as long as the count is not exceeded, so unstructured counts are exact. Of N:M groups each loses
     ``floor(sparsity * M)`` weights. Ties go by position, so the same scores always give the same mask.
 
     Args:
-        scores: (d,); overwritten.
+        scores: (d,), what a weight is worth; overwritten.
+        mask: (d,) boolean, True for weights that are left so far.
+        sparsity: fraction of the d weights that shall be gone.
+        layout: the layers that the d weights are of.
+        pattern: which weights go together.
         scope: ``global``, or ``layer`` with the same sparsity in each.
 
     Raises:
         ValueError: more weights than that are gone already.
     """
     if pattern.kind == "n_of_m":
-        return _keep_in_groups(scores, mask, sparsity, groups(layout, pattern), pattern)
+        return _surviving_in_groups(scores, mask, sparsity, groups(layout, pattern), pattern)
     if scope == "global":
-        return _keep(scores, mask, sparsity, None if pattern == UNSTRUCTURED else groups(layout, pattern))
+        return _surviving(scores, mask, sparsity, None if pattern == UNSTRUCTURED else groups(layout, pattern))
     parts = [part.split(layout.sizes) for part in (scores, mask, groups(layout, pattern))]
-    return torch.cat([_keep(s, m, sparsity, g - g.min()) for s, m, g in zip(*parts, strict=True)])
+    return torch.cat([_surviving(s, m, sparsity, g - g.min()) for s, m, g in zip(*parts, strict=True)])
 
 
-def _keep(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -> Tensor:
+def _surviving(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -> Tensor:
     gone = count(sparsity, len(mask))
     if gone < int((~mask).sum()):
         raise ValueError(f"sparsity {sparsity} is below the present {(~mask).double().mean().item():.6f}")
@@ -96,13 +100,13 @@ def _lowest(scores: Tensor, count: int) -> Tensor:
     """Where the ``count`` lowest of ``scores`` (d,) are; ties by position, what is not a number last. No sorting."""
     scores.nan_to_num_(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
     threshold = np.partition(scores.numpy(), count - 1)[count - 1]
-    chosen = scores < threshold
+    chosen: Tensor = scores < threshold
     tied = (scores == threshold).nonzero()[:, 0]
     chosen[tied[: count - int(chosen.sum())]] = True
     return chosen
 
 
-def _keep_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor, pattern: Pattern) -> Tensor:
+def _surviving_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor, pattern: Pattern) -> Tensor:
     gone = count(sparsity, pattern.size)
     places = group.argsort(stable=True).view(-1, pattern.size)
     if gone < int((~mask)[places].sum(1).max()):
@@ -114,12 +118,12 @@ def _keep_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor
 
 
 def count(sparsity: float, size: int) -> int:
-    """floor(sparsity * size), safe against 0.7 * 10 = 6.999…"""
+    """Return floor(sparsity * size), safe against 0.7 * 10 = 6.999…"""
     return math.floor(sparsity * size + 1e-9)
 
 
 def density_steps(sparsities: list[float], steps_per_halving: int) -> list[float]:
-    """Sparsities to visit one after the other: the density falls by a constant ratio between those asked for.
+    """Return the sparsities to visit in turn: the density falls by a constant ratio between those asked for.
 
     M-FAC's geometric schedule, cut so that every asked sparsity (ascending) is hit exactly. From one to the next
     it takes ``steps_per_halving * log2(density ratio)`` steps, rounded, at least one.
@@ -134,10 +138,10 @@ def density_steps(sparsities: list[float], steps_per_halving: int) -> list[float
 
 
 def cubic_steps(sparsity: float, steps: int) -> list[float]:
-    """s_k = s (1 - (1 - k/K)^3), k = 1 … K: many weights early, few late (Zhu & Gupta, arXiv 1710.01878)."""
+    """Return s (1 - (1 - k/K)^3) for k = 1 … K: many weights go early, few late (Zhu & Gupta, arXiv 1710.01878)."""
     return [sparsity * (1 - (1 - k / steps) ** 3) for k in range(1, steps)] + [sparsity]
 
 
 def geometric_steps(sparsity: float, steps: int) -> list[float]:
-    """The density falls by one ratio a step (M-FAC): density_k = (1 - s)^(k/K)."""
+    """Return 1 - (1 - s)^(k/K) for k = 1 … K: the density falls by one ratio a step (as in M-FAC)."""
     return [1 - (1 - sparsity) ** (k / steps) for k in range(1, steps)] + [sparsity]

@@ -18,7 +18,12 @@ from fishbone.nn.sidecar import Sidecar
 
 @dataclass(frozen=True)
 class Network:
-    """``masks``: by name of the weight, True for weights that are left; empty if nothing was pruned."""
+    """A network and which of its weights are left.
+
+    Attributes:
+        model: the network.
+        masks: by name of the weight, in its shape, True for weights that are left; empty if nothing was pruned.
+    """
 
     model: nn.Module
     masks: Mapping[str, Tensor]
@@ -32,7 +37,7 @@ def save_networks(path: Path, networks: Mapping[float, Network], sidecar: Sideca
         networks: by sparsity.
         sidecar: of any of them.
     """
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for sparsity, network in networks.items():
         tensors |= {f"{sparsity}/weights/{name}": value for name, value in network.model.state_dict().items()}
         tensors |= {f"{sparsity}/mask/{name}": mask for name, mask in network.masks.items()}
@@ -41,7 +46,7 @@ def save_networks(path: Path, networks: Mapping[float, Network], sidecar: Sideca
 
 
 def load_network(path: Path, sparsity: float | None = None) -> tuple[Network, Sidecar]:
-    """One network in eval mode, and the sidecar of it alone: without ``sparsities``.
+    """Read one network of a file, in eval mode, and the sidecar of it alone: without ``sparsities``.
 
     Args:
         path: what `save_networks` or `fishbone.nn.models.save_model` wrote.

@@ -12,12 +12,14 @@ from fishbone.curvature.layout import Layout
 
 @dataclass(frozen=True)
 class Pattern:
-    """Attributes:
-    kind: ``unstructured``; ``block``: ``size`` consecutive weights of an output go together; ``n_of_m``: of every
-        ``size`` inputs to an output (at one kernel position) at least ``kept`` stay; ``channels``: all weights of
-        an output.
-    size: of a block, or M.
-    kept: N.
+    """Which weights go together.
+
+    Attributes:
+        kind: ``unstructured``; ``block``: ``size`` consecutive weights of an output go together; ``n_of_m``: of every
+            ``size`` inputs to an output (at one kernel position) at least ``kept`` stay; ``channels``: all weights of
+            an output.
+        size: weights in a block, or M.
+        kept: N.
     """
 
     kind: Literal["unstructured", "block", "n_of_m", "channels"]
@@ -29,13 +31,15 @@ UNSTRUCTURED = Pattern("unstructured")
 
 
 def parse_pattern(text: str) -> Pattern:
-    """``unstructured``, ``channels``, ``block-4`` or ``2:4``.
+    """Read a pattern's name: ``unstructured``, ``channels``, ``block-4`` or ``2:4``.
 
     Raises:
         ValueError: it is none of these.
     """
-    if text in ("unstructured", "channels"):
-        return Pattern(text)
+    if text == "unstructured":
+        return UNSTRUCTURED
+    if text == "channels":
+        return Pattern("channels")
     if found := re.fullmatch(r"block-([1-9]\d*)", text):
         return Pattern("block", int(found[1]))
     if (found := re.fullmatch(r"([1-9]\d*):([1-9]\d*)", text)) and int(found[1]) < int(found[2]):
@@ -44,7 +48,7 @@ def parse_pattern(text: str) -> Pattern:
 
 
 def check(layout: Layout, pattern: Pattern, sparsity: float) -> None:
-    """Whether the pattern can have this sparsity in these layers, before any work.
+    """Let pass a pattern that can have this sparsity in these layers.
 
     Raises:
         ValueError: it cannot; says why.
@@ -57,7 +61,7 @@ def check(layout: Layout, pattern: Pattern, sparsity: float) -> None:
 
 
 def groups(layout: Layout, pattern: Pattern) -> Tensor:
-    """(d,) int64: the group of each weight, numbered from 0 in the order of the layout.
+    """Return the group of each weight, (d,) int64, numbered from 0 in the order of the layout.
 
     Raises:
         ValueError: N of M does not divide a layer's inputs; the layer is named.

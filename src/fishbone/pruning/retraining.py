@@ -1,5 +1,7 @@
 """Training of the weights that are left, with those removed held at exactly zero."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -7,8 +9,32 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from fishbone.curvature.layout import Layout
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.train import Recipe, train
+from fishbone.pruning.pruner import Pruner
+from fishbone.seeding import derive
 
 RATE = "retraining.learning_rate"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What the gradual methods do after each step.
+
+    Attributes:
+        training: inputs (N, C, H, W) and labels (N,) to train on.
+        validation: the same, to watch.
+        recipe: how to train.
+        seed: decides the order and augmentation of images, anew after each step.
+    """
+
+    training: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    recipe: Recipe
+    seed: int
+
+    def after(self, pruner: Pruner, step: int) -> None:
+        """Train the weights that the pruner has left, in place; ``step``: number of steps that it has taken."""
+        seed = derive(self.seed, "retraining", step)
+        retrain(pruner.model, pruner.layout, pruner.mask, self.training, self.validation, self.recipe, seed)
 
 
 def retrain(
@@ -23,8 +49,13 @@ def retrain(
     """Train ``model`` in place; after every step of the optimiser the removed weights are set to zero again.
 
     Args:
-        mask: (d,) boolean, True for weights to keep.
-        training, validation: as `fishbone.nn.train.train` takes them.
+        model: the pruned network.
+        layout: the weights that could go.
+        mask: (d,) boolean, True for weights that are left.
+        training: inputs (N, C, H, W) and labels (N,) to train on.
+        validation: the same, to watch.
+        recipe: how to train.
+        seed: decides the order and augmentation of images.
 
     Raises:
         InputError: a loss is not finite.
@@ -33,7 +64,7 @@ def retrain(
     kept = [(parameters[name], part) for name, part in layout.tensors(mask).items()]
 
     @torch.no_grad()
-    def hold(*_) -> None:
+    def hold(*_: object) -> None:
         for parameter, part in kept:
             parameter.mul_(part.to(parameter.device))
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +20,14 @@ from fishbone.nn.evaluate import evaluating
 from fishbone.nn.memory_format import arranged, memory_format
 from fishbone.pruning.compensation import Solver
 from fishbone.pruning.defaults import LEARNING, SOLVER
+from fishbone.pruning.estimators import EstimatorFactory
+from fishbone.pruning.factory import PrunerFactory
 from fishbone.pruning.images import recalibrate, recalibrated
 from fishbone.pruning.loading import collect, mixed, require_shuffled
 from fishbone.pruning.masks import cubic_steps, geometric_steps
-from fishbone.pruning.methods import METHODS, estimators
-from fishbone.pruning.operation import Operation, Surgery
+from fishbone.pruning.methods import METHODS
 from fishbone.pruning.patterns import check, parse_pattern
+from fishbone.pruning.pruner import Surgery
 from fishbone.pruning.trajectory import follow, saved, score_dampings
 
 SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
@@ -47,26 +49,36 @@ class Pruned:
     masks: dict[str, Tensor]
     gamma: float | None
     validation_loss: dict[str, float]
-    history: list[dict]
+    history: list[dict[str, Any]]
 
 
 class Surgeon:
     """Prunes a trained network, without retraining it.
+
+    >>> import torch
+    >>> draws = torch.Generator().manual_seed(0)
+    >>> x, labels = torch.randn(64, 4, generator=draws), torch.arange(64) % 2
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
+    >>> pruned = Surgeon(model, [(x, labels)], "softmax").prune(0.75, steps=3)
+    >>> list(pruned.masks), int(pruned.masks["1.weight"].sum())
+    (['1.weight'], 16)
+    >>> bool((model[1].weight[~pruned.masks["1.weight"]] == 0).all())
+    True
 
     Args:
         model: trained, on the CPU, float32 or float64; any module with Conv2d and Linear layers. Left as it is until
             `prune` is called.
         loader: batches (inputs, targets) of *training* data, shuffled, and augmented as in training; read until there
             are enough: of data sorted by class that would be the first classes only.
-        likelihood: what the outputs mean: ``softmax`` (targets int64), ``gaussian`` or ``bernoulli``, or an object
-            like those in `fishbone.curvature.likelihoods`.
-        method: a name in `fishbone.pruning.methods.METHODS`.
-        images: inputs to read, for curvature and batch norms.
+        likelihood: what the network's outputs mean: ``softmax`` (targets int64), ``gaussian`` or ``bernoulli``, or an
+            object like those in `fishbone.curvature.likelihoods`.
+        method: how to estimate, rank and compensate; a name in `fishbone.pruning.methods.METHODS`.
+        images: number of inputs to read, for curvature and batch norms.
         validation: inputs and targets that choose the damping; None draws a quarter of ``images`` for it, of each class
             its share, which are then held out of the curvature (but were trained on).
         names: weights to prune, such as ``layer1.conv2.weight``; see `fishbone.curvature.layout.prunable`.
         learning: how FishLeg learns; as it comes it stays at its closed form, which learning hardly improves.
-        seed: of all random draws.
+        seed: decides all random draws; the same seed gives the same network.
 
     Raises:
         ValueError: names what cannot be pruned or what argument is wrong.
@@ -85,7 +97,7 @@ class Surgeon:
         names: Sequence[str] | None = None,
         learning: Learning = LEARNING,
         seed: int = 0,
-    ):
+    ) -> None:
         for what, name, known in (("method", method, METHODS), ("likelihood", likelihood, LIKELIHOODS)):
             if isinstance(name, str):
                 _known(what, name, known)
@@ -96,7 +108,7 @@ class Surgeon:
         read, more = collect(loader, images)
         inputs, targets = mixed(*read, seed)
         if memory_format(model) is torch.contiguous_format:  # though its owner may have it in channels_last
-            inputs = arranged(inputs, model.to(memory_format=torch.contiguous_format))
+            inputs = arranged(inputs, model.to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
         held = 0 if validation is not None else len(inputs) // 4
         if validation is not None and not len(validation[0]) == len(validation[1]) > 0:
             sizes = " and ".join(str(len(part)) for part in validation)
@@ -107,8 +119,8 @@ class Surgeon:
         if learning.held_out >= len(self.inputs):
             raise ValueError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
         self.gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
-        self.estimators = estimators(self.method, self.gradients, block=64, learning=learning, seed=seed)
-        self.identity = {
+        self.estimators = EstimatorFactory(self.method, self.gradients, block=64, learning=learning, seed=seed)
+        self.identity: dict[str, Any] = {
             "method": method, "seed": seed, "learning": vars(learning), "likelihood": repr(self.likelihood),
             "names": self.layout.names, "data": _digest([self.inputs, targets[held:], *self.validation]),
         }  # fmt: skip
@@ -124,7 +136,7 @@ class Surgeon:
         gammas: Sequence[float] = (1e-2, 1e-3, 1e-4, 1e-5),
         solver: Solver = SOLVER,
         checkpoint: str | Path | None = None,
-        report: Callable[[dict], None] = lambda row: None,
+        report: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> Pruned:
         """Remove a fraction of the d prunable weights of the model, in place, and recalibrate its batch norms.
 
@@ -174,27 +186,26 @@ class Surgeon:
         path = SCHEDULES[schedule](sparsity, steps)
 
         drift = Drift(self.gradients, self.model) if self.method.first_order else None
-
-        def operation(model: nn.Module, gamma: float, trial: bool = True) -> Operation:
-            return Operation(model, self.layout, self.estimators(gamma, trial), surgery, drift)
+        factory = PrunerFactory(self.layout, self.estimators, surgery, drift)
 
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}
         progress = Checkpoint(checkpoint, self.identity | work | network)
         resumed = saved(progress)
-        losses = resumed.notes if resumed else self._losses(gammas, operation, path)
-        gamma = float(min(losses, key=losses.get)) if losses else float(gammas[0])
-        final = operation(self.model, gamma, False)
+        losses = resumed.notes if resumed else self._losses(gammas, factory, path)
+        gamma = float(min(losses, key=losses.__getitem__)) if losses else float(gammas[0])
+        final = factory.final(self.model, gamma)
         judge = "validation_loss_without_recalibration", self._loss
         history = follow(final, path, judge, progress, losses, report)
         recalibrate(self.model, self.inputs)
         return Pruned(final.masks, gamma if self.method.damped else None, losses, history)
 
-    def _losses(self, gammas: Sequence[float], operation, path: list[float]) -> dict[str, float]:
+    def _losses(self, gammas: Sequence[float], factory: PrunerFactory, path: list[float]) -> dict[str, float]:
+        """Mean validation loss with each damping, by its text; empty if there is no choice."""
         if len(gammas) == 1 or not self.method.damped:
             return {}
         scores = score_dampings(
-            self.model, gammas, operation, path, lambda model: -self._loss(recalibrated(model, self.inputs))
+            self.model, gammas, factory.trial, path, lambda model: -self._loss(recalibrated(model, self.inputs))
         )
         if not math.isfinite(max(scores.values())):
             raise ValueError(f"none of the dampings {', '.join(scores)} led to a finite loss: give greater ones")
@@ -211,7 +222,7 @@ class Surgeon:
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             found = f"inputs {_kind(inputs)}, targets {_kind(targets)}"
             raise ValueError(f"network, data and likelihood {self.likelihood} do not fit ({found}): {error}") from None
-        return outputs.flatten(1).shape[1]
+        return int(outputs.flatten(1).shape[1])
 
     @torch.no_grad()
     def _loss(self, model: nn.Module) -> float:

@@ -18,7 +18,7 @@ from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.divergence import is_finite
 from fishbone.nn.loop import resume
-from fishbone.pruning.operation import Operation
+from fishbone.pruning.pruner import Pruner
 
 NO_METER = nullcontext()
 
@@ -27,20 +27,20 @@ Notes = dict[str, float]
 
 
 def follow(
-    operation: Operation,
+    pruner: Pruner,
     steps: Sequence[float],
     judge: tuple[str, Callable[[nn.Module], float]],
     checkpoint: Checkpoint,
     notes: Notes,
     report: Callable[[dict[str, Any]], None] = lambda row: None,
-    retrain: Callable[[Operation, int], None] = lambda operation, step: None,
-    keep: Callable[[Operation, float], None] = lambda operation, sparsity: None,
+    retrain: Callable[[Pruner, int], None] = lambda pruner, step: None,
+    keep: Callable[[Pruner, float], None] = lambda pruner, sparsity: None,
     meter: AbstractContextManager[object] = NO_METER,
 ) -> list[dict[str, Any]]:
     """Prune to each sparsity of ``steps`` in turn.
 
     Args:
-        operation: new; its model ends at the last sparsity.
+        pruner: new; its model ends at the last sparsity.
         steps: rising sparsities in (0, 1).
         judge: a column of the history and what fills it, such as the validation accuracy.
         checkpoint: written after every step and resumed from.
@@ -59,7 +59,7 @@ def follow(
         InputError: removing weights led to a network that is not finite, or its curvature cannot be inverted; nothing
             of that step is kept.
     """
-    work = _Trajectory(operation, steps, judge, notes, retrain, keep, meter)
+    work = _Trajectory(pruner, steps, judge, notes, retrain, keep, meter)
     return resume(work, len(steps), checkpoint, report)
 
 
@@ -85,41 +85,41 @@ def saved(checkpoint: Checkpoint) -> Saved | None:
 class _Trajectory:
     """`fishbone.nn.loop.Work` whose step is a sparsity; fields as `follow` has them."""
 
-    operation: Operation
+    pruner: Pruner
     sparsities: Sequence[float]
     judge: tuple[str, Callable[[nn.Module], float]]
     notes: Notes
-    retrain: Callable[[Operation, int], None]
-    keep: Callable[[Operation, float], None]
+    retrain: Callable[[Pruner, int], None]
+    keep: Callable[[Pruner, float], None]
     meter: AbstractContextManager[object]
 
     def step(self, number: int) -> dict[str, Any]:
         """Prune to the next sparsity, retrain, keep and judge."""
-        operation, sparsity = self.operation, self.sparsities[number - 1]
+        pruner, sparsity = self.pruner, self.sparsities[number - 1]
         with self.meter:
-            log = _prune(operation, sparsity)
-        self.retrain(operation, number)
-        self.keep(operation, sparsity)
+            log = _prune(pruner, sparsity)
+        self.retrain(pruner, number)
+        self.keep(pruner, sparsity)
         column, judged = self.judge
-        reached = (~operation.mask).double().mean().item()
-        return {"sparsity": reached, column: judged(operation.model)} | log
+        reached = (~pruner.mask).double().mean().item()
+        return {"sparsity": reached, column: judged(pruner.model)} | log
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The operation's state; the notes."""
-        return self.operation.state(), {"notes": self.notes}
+        """The pruner's state; the notes."""
+        return self.pruner.state(), {"notes": self.notes}
 
     def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Inverse of `pack`; the notes are as they were given."""
-        self.operation.restore(dict(tensors))
+        self.pruner.restore(dict(tensors))
 
 
-def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
+def _prune(pruner: Pruner, sparsity: float) -> dict[str, float]:
     try:
-        log = operation.prune(sparsity)
+        log = pruner.prune(sparsity)
     except torch.linalg.LinAlgError as error:
         problem = f"the curvature cannot be inverted ({error})"
     else:
-        if is_finite(operation.model):
+        if is_finite(pruner.model):
             return log
         problem = "the network is not finite"
     raise InputError(f"at sparsity {sparsity} {problem}", field="gammas", remedy="Give greater ones.")
@@ -128,7 +128,7 @@ def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
 def score_dampings(
     model: nn.Module,
     gammas: Sequence[float],
-    operation: Callable[[nn.Module, float], Operation],
+    trial: Callable[[nn.Module, float], Pruner],
     steps: Sequence[float],
     judge: Callable[[nn.Module], float],
 ) -> dict[str, float]:
@@ -139,7 +139,7 @@ def score_dampings(
     """
     scores = {}
     for gamma in gammas:
-        candidate = operation(copy.deepcopy(model), gamma)
+        candidate = trial(copy.deepcopy(model), gamma)
         accuracies = []
         for sparsity in steps:
             try:

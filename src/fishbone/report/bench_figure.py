@@ -12,8 +12,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from fishbone.report.canvas import legend, plain_log, save_svg, stacked
-from fishbone.report.palette import GREY, Style, label, method_of, styles
-from fishbone.report.study import Result, Study
+from fishbone.report.methods import GREY, Style, styles
+from fishbone.report.names import label, network
+from fishbone.report.study import ResultFile, Study
 from fishbone.report.summaries import doubt
 
 SMALLEST, LARGEST, IN_LEGEND = 20, 200, 50  # areas of markers
@@ -25,10 +26,10 @@ def draw_bench(study: Study, path: Path) -> None:
     draw_results(study.of("bench"), path)
 
 
-def draw_results(results: Sequence[Result], path: Path) -> None:
+def draw_results(results: Sequence[ResultFile], path: Path) -> None:
     """The same for results of any origin."""
-    models = [model["name"] for result in results for model in result.content["models"]]
-    look = styles(map(method_of, models))
+    methods = [network(model["name"]).method for result in results for model in result.content["models"]]
+    look = styles(methods)
     largest = max((model["facts"]["zstd_bytes"] for result in results for model in _measured(result)), default=1)
     drawn = [(_draw_time, result) for result in results]
     drawn += [(_draw_size, result) for result in {result.dataset: result for result in reversed(results)}.values()]
@@ -39,7 +40,7 @@ def draw_results(results: Sequence[Result], path: Path) -> None:
         save_svg(figure, path)
 
 
-def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style], largest: int) -> None:
+def _draw_time(axes: Axes, result: ResultFile, look: Mapping[str, Style], largest: int) -> None:
     name, floor = result.content["baseline"], result.content["noise_floor"]
     if floor:
         axes.axvspan(1 - floor, 1 + floor, color=GREY, alpha=0.15, linewidth=0, label="noise of the baseline")
@@ -51,7 +52,7 @@ def _draw_time(axes: Axes, result: Result, look: Mapping[str, Style], largest: i
     axes.set(title=_title(result), xlabel=f"time relative to {label(name)}", ylabel="test accuracy (%)")
 
 
-def _draw_size(axes: Axes, result: Result, look: Mapping[str, Style], largest: int) -> None:
+def _draw_size(axes: Axes, result: ResultFile, look: Mapping[str, Style], largest: int) -> None:
     axes.set_xscale("log")
     points = []
     for model in _files(result):
@@ -77,32 +78,28 @@ def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def _measured(result: Result) -> list[Mapping]:
+def _measured(result: ResultFile) -> list[Mapping]:
     """Models with an accuracy; the others are in the table."""
     return [model for model in result.content["models"] if model["accuracy"]]
 
 
-def _files(result: Result) -> list[Mapping]:
+def _files(result: ResultFile) -> list[Mapping]:
     """Each file once: the sparse runtime runs files that ONNX Runtime has run already."""
-    return [model for model in _measured(result) if not _is_sparse(model)]
-
-
-def _is_sparse(model: Mapping) -> bool:
-    return model["name"].endswith(":sparse")
+    return [model for model in _measured(result) if not network(model["name"]).sparse]
 
 
 def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style], largest: int) -> None:
     """A marker at (value, low, high) and the model's accuracy, with bars."""
-    score, method = model["accuracy"], method_of(model["name"])
+    score, named = model["accuracy"], network(model["name"])
     value, low, high = x
     y, y_low, y_high = (100 * score[key] for key in ("fraction", "low", "high"))
-    style, share = look[method], model["facts"]["zstd_bytes"] / largest
+    style, share = look[named.method], model["facts"]["zstd_bytes"] / largest
     axes.errorbar(
         value, y, xerr=[[value - low], [high - value]], yerr=[[y - y_low], [y_high - y]],
         color=style.colour, linewidth=1, alpha=0.5, zorder=2,
     )  # fmt: skip
-    face, edge, name = style.colour, style.colour, label(method)
-    if _is_sparse(model):
+    face, edge, name = style.colour, style.colour, label(named.method)
+    if named.sparse:
         face, name = "none", f"{name}, sparse runtime"
     elif model["facts"]["quantised"]:
         edge, name = "black", f"{name}, int8"
@@ -113,20 +110,20 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
     axes.scatter([], [], s=IN_LEGEND, label=name, **drawn)
 
 
-def _name_sparsities(axes: Axes, result: Result) -> None:
+def _name_sparsities(axes: Axes, result: ResultFile) -> None:
     """Each sparsity above the best of its networks: they are of about one size."""
     groups: dict[str, list[tuple[float, float]]] = {}
     for model in _files(result):
         if model["facts"]["quantised"]:
             continue
-        text = label(model["name"]).removeprefix(label(method_of(model["name"]))).strip()
-        groups.setdefault(text, []).append((100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3))
+        point = 100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3
+        groups.setdefault(network(model["name"]).percent, []).append(point)
     for text, points in groups.items():
         y, x = max(points)
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=10)
     axes.margins(y=0.15)
 
 
-def _title(result: Result) -> str:
+def _title(result: ResultFile) -> str:
     status = result.content["status"]
     return f"{result.dataset} on {result.name}" + ("" if status == "ok" else f": {status}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fishbone.report.bench_figure import draw_results
 from fishbone.report.page import inline_svg, templates
-from fishbone.report.study import Result
+from fishbone.report.study import ResultFile
 from fishbone.report.summaries import bench_notes, results_table
 
 
@@ -17,7 +17,7 @@ def bench_page(measured: Sequence[dict], dataset: str) -> str:
         measured: `fishbone.bench.results.DeviceResult` as dictionaries, one a device.
         dataset: name of the data behind accuracy; without accuracy there is no figure.
     """
-    results = [Result("bench", dataset, content["device"], None, Path(), content) for content in measured]
+    results = [ResultFile("bench", dataset, content["device"], None, Path(), content) for content in measured]
     shown = [result for result in results if any(model["accuracy"] for model in result.content["models"])]
     figure = None
     if shown:

@@ -23,7 +23,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from fishbone.files import write_text
 from fishbone.report.intervals import Bounds, band
-from fishbone.report.palette import BLACK, GREY, Style
+from fishbone.report.methods import BLACK, GREY, Style
 
 WIDTH, PANEL, MARGIN = 4.8, 2.7, 0.5  # inches; the margin has room for two rows of the legend
 ROW = 0.2  # of the legend

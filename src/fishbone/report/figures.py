@@ -10,24 +10,15 @@ from matplotlib.ticker import MaxNLocator
 from fishbone.report.bench_figure import draw_bench
 from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
 from fishbone.report.intervals import bounds_of
-from fishbone.report.palette import BLACK, GREY, Style, label, styles
-from fishbone.report.papers.fls import accuracies, is_variant
-from fishbone.report.study import Result, Study
+from fishbone.report.methods import BLACK, GRADUAL, GREY, TOPICS, Style, styles, topic
+from fishbone.report.names import label
+from fishbone.report.papers.fls import accuracies
+from fishbone.report.study import ResultFile, Study
 
 TRAINING = {"validation": Style(BLACK, "o"), "training": Style(GREY, "o")}
 
 PERCENT = (0.0, 100.0)
 LEGIBLE = 8  # curves
-TOPICS = {
-    "form and start of the inverse": {
-        "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-isotropic-gradients", "fls-diagonal",
-        "fls-rows",
-    },
-    "learning": {"fls-start", "fls-plain-loss"},
-    "compensation": {"fls-independent", "fls-joint", "fls-first-order", "fls-first-order-renewed", "obs-first-order"},
-    "the inverse brought up to date": {"fls-assimilated", "fls-assimilated-all", "fls-renewed"},
-    "fewer images": {"fls-tenth", "obs-tenth"},
-}  # fmt: skip
 
 
 def draw_train(study: Study, path: Path) -> None:
@@ -70,25 +61,24 @@ def draw_prune(study: Study, path: Path) -> None:
 
 def _groups(methods: list[str]) -> Iterator[tuple[str, list[str]]]:
     """(addition to the title, methods) of each panel: too many curves in one cannot be told apart."""
-    gradual = [name for name in methods if name.endswith("-gradual")]
-    variants = [name for name in methods if name not in gradual and is_variant(name)]
-    plain = [name for name in methods if name not in [*gradual, *variants]]
+    plain = [name for name in methods if topic(name) is None]
+    gradual = [name for name in methods if topic(name) == GRADUAL]
+    variants = [name for name in methods if name not in [*plain, *gradual]]
     reference = [name for name in plain if name in ("fls", "obs")]
     if plain:
         yield "", plain
     if len(variants) <= LEGIBLE:
         topics = {"variants": variants}
     else:
-        topics = {what: [name for name in variants if name in names] for what, names in TOPICS.items()}
-        topics["other variants"] = [name for name in variants if not any(name in found for found in topics.values())]
+        topics = {what: [name for name in variants if topic(name) == what] for what in TOPICS}
     for what, names in topics.items():
         if names:
             yield f": {what}", reference + names
     if gradual:
-        yield ": with training between the steps", gradual
+        yield f": {GRADUAL}", gradual
 
 
-def _draw_method(axes: Axes, runs: list[Result], style: Style, name: str) -> list[np.ndarray]:
+def _draw_method(axes: Axes, runs: list[ResultFile], style: Style, name: str) -> list[np.ndarray]:
     found = [accuracies(run) for run in runs]
     sparsities = sorted(set.intersection(*map(set, found)))
     curves = [np.array([100 * one[sparsity] for sparsity in sparsities]) for one in found]
@@ -100,7 +90,7 @@ def _remaining(sparsities: list[float]) -> np.ndarray:
     return -np.log10(1 - np.array(sparsities))
 
 
-def _sparsity_ticks(axes: Axes, runs: list[Result]) -> None:
+def _sparsity_ticks(axes: Axes, runs: list[ResultFile]) -> None:
     sparsities = sorted(set().union(*map(accuracies, runs)))
     axes.set_xticks(_remaining(sparsities), [f"{100 * sparsity:g}" for sparsity in sparsities])
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fishbone.files import read_json
-from fishbone.report.palette import label
+from fishbone.report.names import label
 from fishbone.report.papers.setting import network_name
 from fishbone.report.study import Study, artefact
 from fishbone.report.tables import Table

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fishbone.report.figures import FIGURES
 from fishbone.report.page import Section, inline_svg, pictures
-from fishbone.report.study import Result, Study, artefact
+from fishbone.report.study import ResultFile, Study, artefact
 from fishbone.report.summaries import TABLES, bench_notes
 from fishbone.report.texts import TEXTS
 
@@ -36,5 +36,5 @@ def _section(study: Study, stage: str, out: Path) -> Section:
     )
 
 
-def _drawn_from(result: Result) -> str:
+def _drawn_from(result: ResultFile) -> str:
     return artefact(result.beside("history.csv")) if result.stage in DRAWN_FROM_HISTORY else result.artefact

@@ -16,7 +16,7 @@ import numpy as np
 from fishbone.errors import InputError
 from fishbone.files import read_json
 from fishbone.report.intervals import PLAIN, bounds_of
-from fishbone.report.palette import order
+from fishbone.report.names import order
 
 _DATASET, _NAME, _SEED = r"(?P<dataset>[^/]+)", r"(?P<name>[^/]+)", r"seed(?P<seed>\d+)"
 LAYOUT = {
@@ -42,7 +42,7 @@ REQUIRED = {
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultFile:
     """One result file.
 
     Attributes:
@@ -74,13 +74,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Study:
-    """All results, sorted by stage, data set, name (`palette.order`) and seed; and the parameters behind them."""
+    """All results, sorted by stage, data set, name (`fishbone.report.names.order`) and seed; and their parameters."""
 
     name: str
-    results: tuple[Result, ...]
+    results: tuple[ResultFile, ...]
     params: Mapping
 
-    def of(self, stage: str, dataset: str | None = None, name: str | None = None) -> list[Result]:
+    def of(self, stage: str, dataset: str | None = None, name: str | None = None) -> list[ResultFile]:
         """Results of a stage, where wanted of one data set or name only."""
         return [
             result
@@ -94,7 +94,7 @@ class Study:
     def names(self, stage: str, dataset: str | None = None) -> list[str]:
         return list(dict.fromkeys(result.name for result in self.of(stage, dataset)))
 
-    def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, Result]:
+    def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
         """Seed → result."""
         return {result.seed: result for result in self.of(stage, dataset, name)}
 
@@ -129,7 +129,7 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
     return Study(Path(next(iter(studies))).name, tuple(sorted(results, key=key)), params)
 
 
-def _read(path: Path) -> tuple[str, Result]:
+def _read(path: Path) -> tuple[str, ResultFile]:
     """(folder of the study, result)."""
     text = Path(os.path.abspath(path)).as_posix()
     patterns = {stage: rf"(?P<study>.*[^/]+)/{stage}/{layout}" for stage, layout in LAYOUT.items()}
@@ -148,7 +148,7 @@ def _read(path: Path) -> tuple[str, Result]:
     if stage in FLAT:
         _check_numbers(path, content)
     place = (parts.get("dataset", ""), parts.get("name", ""), None if seed is None else int(seed))
-    return parts["study"], Result(stage, *place, Path(path), content)
+    return parts["study"], ResultFile(stage, *place, Path(path), content)
 
 
 def _check_numbers(path: Path, content: Mapping) -> None:

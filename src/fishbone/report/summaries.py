@@ -8,7 +8,7 @@ from statistics import median
 
 from fishbone.report.intervals import Interval, bounds_of, interval
 from fishbone.report.papers.fls import accuracies, cost
-from fishbone.report.study import Result, Study
+from fishbone.report.study import ResultFile, Study
 from fishbone.report.tables import Column, Doubtful, Table, Value
 
 DATASET = Column("dataset", "data", "text")
@@ -95,7 +95,7 @@ def prune_table(study: Study) -> Table:
     return Table((DATASET, METHOD, SEEDS, *PRUNE), rows).filled()
 
 
-def _at(run: Result, sparsity: float) -> dict[str, float | None]:
+def _at(run: ResultFile, sparsity: float) -> dict[str, float | None]:
     """The run's accuracies at a sparsity."""
     return {key: accuracies(run, f"{key}/").get(sparsity) for key in ACCURACIES}
 
@@ -117,7 +117,7 @@ def bench_table(study: Study) -> Table:
     return results_table(study.of("bench"))
 
 
-def results_table(results: Sequence[Result]) -> Table:
+def results_table(results: Sequence[ResultFile]) -> Table:
     """Benchmark results of any origin, a row a model and device."""
     rows = [_bench_row(result, model) for result in results for model in result.content["models"]]
     rows += [
@@ -128,7 +128,7 @@ def results_table(results: Sequence[Result]) -> Table:
     return Table(BENCH, rows).filled()
 
 
-def _bench_row(result: Result, model: Mapping) -> dict[str, Value]:
+def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
     latency, speedup = model["latency"], model["speedup"]
     cold = [run["load_ns"] + run["first_run_ns"] for run in model["cold"]]
     peaks = [run["peak_rss_bytes"] for run in model["cold"] if run["peak_rss_bytes"]]
@@ -161,7 +161,7 @@ def _accuracy(model: Mapping) -> Interval | None:
     return Doubtful(*found, why) if (why := doubt(model)) else Interval(*found)
 
 
-def bench_notes(result: Result) -> Iterator[str]:
+def bench_notes(result: ResultFile) -> Iterator[str]:
     """Sentences on a device: how it was measured, what failed, and signs of neighbours."""
     content, place = result.content, f"{result.name}, {result.dataset}"
     if machine := content["environment"]:
@@ -194,7 +194,7 @@ def _over(stage: str, columns: Sequence[Column]) -> Callable[[Study], Table]:
     return build
 
 
-def _groups(study: Study, stage: str) -> list[tuple[str, str, list[Result]]]:
+def _groups(study: Study, stage: str) -> list[tuple[str, str, list[ResultFile]]]:
     return [
         (dataset, name, study.of(stage, dataset, name))
         for dataset in study.datasets(stage)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from fishbone.files import replacing
 from fishbone.report.intervals import Interval
-from fishbone.report.palette import label
+from fishbone.report.names import label
 
 Value = str | float | Interval | None
 Kind = Literal["text", "name", "count", "percent", "number", "bytes", "ms", "times"]

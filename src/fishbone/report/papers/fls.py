@@ -11,12 +11,13 @@ from statistics import fmean
 
 from fishbone.files import read_json
 from fishbone.report.intervals import Bounds
-from fishbone.report.palette import label
+from fishbone.report.methods import METHODS, topic
+from fishbone.report.names import label
 from fishbone.report.papers.setting import data_setting, network_setting
-from fishbone.report.study import Result, Study
+from fishbone.report.study import ResultFile, Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
 
-PAPER = "FLS (arXiv 2412.02328)"
+PAPER = METHODS["fls"].paper
 EARLIER = "FLS, earlier version (submitted to ICLR 2024)"
 PREFIX = "test_accuracy/"
 DATA = "CIFAR-10", "TinyImageNet"
@@ -64,13 +65,13 @@ def claims(study: Study, comparable: float) -> Iterator[Claim]:
         yield from _apply_cost(cost_test, study)
 
 
-def accuracies(result: Result, prefix: str = PREFIX) -> dict[float, float]:
+def accuracies(result: ResultFile, prefix: str = PREFIX) -> dict[float, float]:
     """Sparsity → fraction of right answers, by ascending sparsity."""
     metrics = result.content
     return dict(sorted((float(k.removeprefix(prefix)), v) for k, v in metrics.items() if k.startswith(prefix)))
 
 
-def cost(result: Result) -> dict[str, float]:
+def cost(result: ResultFile) -> dict[str, float]:
     """What the run measured of itself; empty where it was resumed or measured nothing."""
     path = result.beside("cost.json")
     measured = read_json(path) if path.exists() else {}
@@ -200,12 +201,7 @@ def _comparable(baseline: str, comparable: float) -> Test:
 
 def _baselines(study: Study) -> list[str]:
     """Every other method of the study, as the paper's second baseline is not known."""
-    return [name for name in study.names("prune") if name != "fls" and not is_variant(name)] or ["obs"]
-
-
-def is_variant(method: str) -> bool:
-    """Whether it is FLS with something changed, or not on FLS's terms: other images or steps, or training."""
-    return method.startswith("fls-") or method.endswith(("-tenth", "-gradual", "-untempered", "-first-order"))
+    return [name for name in study.names("prune") if name != "fls" and topic(name) is None] or ["obs"]
 
 
 def _apply(test: Test, study: Study) -> Iterator[Claim]:
@@ -228,12 +224,12 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
         yield judge(test.statement, evidence, "above", test.bound)
 
 
-def _gaps(fls: Result, other: Result) -> Gaps:
+def _gaps(fls: ResultFile, other: ResultFile) -> Gaps:
     first, second = accuracies(fls), accuracies(other)
     return {sparsity: 100 * (first[sparsity] - second[sparsity]) for sparsity in first if sparsity in second}
 
 
-def _setting(study: Study, dataset: str, run: Result, data: tuple[str, ...], network: str = "ResNet18") -> str:
+def _setting(study: Study, dataset: str, run: ResultFile, data: tuple[str, ...], network: str = "ResNet18") -> str:
     """What was done here, and what the paper did where it is known to differ."""
     parts = [data_setting(study, dataset, data), network_setting(run, "networks.json", network)]
     if "prune" in study.params:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from fishbone.report.intervals import paired
+from fishbone.report.methods import METHODS
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
 
-PAPER = "FSL-GAN (arXiv 2207.01750)"
 METHOD, REFERENCE = "fsl_gan", "centralised"
+PAPER = METHODS[METHOD].paper
 
 
 def claims(study: Study, comparable: float) -> Iterator[Claim]:

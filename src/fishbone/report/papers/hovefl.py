@@ -4,14 +4,15 @@ What is compared is a share: the method with more horizontal devices has more of
 not IID, while the authors' published code deals IID data to vertical groups.
 """
 
-import re
 from collections.abc import Iterator
 
+from fishbone.report.methods import METHODS
+from fishbone.report.names import mix
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
 
-PAPER = "HoVeFL (arXiv 2410.01644)"
+PAPER = METHODS["hovefl-12-6"].paper
 STATEMENT = Statement(
     "hovefl-more-horizontal-higher-loss",
     PAPER,
@@ -35,12 +36,6 @@ def claims(study: Study) -> Iterator[Claim]:
             yield not_tested(STATEMENT, f"On {dataset} a loss is 0, which has no ratio.", dataset)
             continue
         yield judge(STATEMENT, _evidence(study, dataset, *pair), "above")
-
-
-def mix(method: str) -> tuple[int, int] | None:
-    """(horizontal devices, vertical groups) of a ``hovefl-H-V``."""
-    found = re.fullmatch(r"hovefl-(\d+)-(\d+)", method)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def mirrored(methods: list[str]) -> tuple[str, str] | None:

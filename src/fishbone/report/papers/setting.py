@@ -1,7 +1,7 @@
 """How a study's data and networks differ from a paper's, as parts of a sentence."""
 
 from fishbone.files import read_json
-from fishbone.report.study import Result, Study
+from fishbone.report.study import ResultFile, Study
 
 SOURCES = {"CIFAR-10": "cifar10", "SVHN": "svhn", "TinyImageNet": "tiny-imagenet", "MNIST": "mnist"}
 
@@ -15,7 +15,7 @@ def data_setting(study: Study, dataset: str, published: tuple[str, ...]) -> str:
     return f"{dataset}{size}" + (", as in the paper" if same else f" instead of {' or '.join(published)}")
 
 
-def network_setting(result: Result, sidecar: str, published: str) -> str:
+def network_setting(result: ResultFile, sidecar: str, published: str) -> str:
     """The network of ``sidecar``, a file beside the result, and the paper's where it is another."""
     name = network_name(read_json(result.beside(sidecar))["architecture"])
     return f"{name}, as in the paper" if name == published else f"{name} instead of {published}"

@@ -1,58 +1,21 @@
-"""Networks that this package has never seen: a Python file that makes the network, and its weights."""
+"""One job of the stage `prune` without a study: a network of one's own, from a Python file and its weights."""
 
-import importlib.util
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-from torch import nn
+from typing import Any
 
 from fishbone.curvature.likelihoods import Softmax
 from fishbone.data.dataset import load_dataset
 from fishbone.errors import InputError
-from fishbone.files import read_tensors, try_output, write_history, write_json, write_tensors
+from fishbone.files import try_output, write_history, write_json, write_tensors
 from fishbone.nn.evaluate import evaluate
 from fishbone.pruning.images import draw
+from fishbone.pruning.model_file import load_model_file
 from fishbone.pruning.surgeon import Surgeon
 
-REMEDY = "Give FILE.py:FUNCTION, a function without arguments that returns the torch.nn.Module."
 
-
-def load_network(spec: str, weights: Path) -> nn.Module:
-    """The network that ``FILE.py:FUNCTION`` makes, with the weights of a ``.safetensors`` file, in eval mode.
-
-    Runs the file as Python: it is the caller's own.
-
-    Raises:
-        InputError: the file, the function or what it returns is not as it should be, or the weights do not fit.
-    """
-    file, _, function = spec.rpartition(":")
-    if not file or not Path(file).is_file():
-        raise InputError("there is no such Python file", field="--model-file", value=spec, remedy=REMEDY)
-    if Path(file).suffix != ".py":
-        raise InputError("not a .py file", field="--model-file", value=spec, remedy=REMEDY)
-    found = importlib.util.spec_from_file_location("fishbone_foreign_network", file)
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses and pickling look their module up there
-    found.loader.exec_module(module)
-    make = getattr(module, function, None)
-    if not callable(make):
-        raise InputError(f"it has no function {function}", file=file, field="--model-file", remedy=REMEDY)
-    network = make()
-    if not isinstance(network, nn.Module):
-        kind = type(network).__name__
-        raise InputError(f"{function}() returned a {kind}", file=file, field="--model-file", remedy=REMEDY)
-    tensors, _ = read_tensors(weights)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        remedy = "Save them with safetensors.torch.save_file(network.state_dict(), …)."
-        raise InputError(f"weights do not fit {spec}: {error}", file=weights, remedy=remedy) from None
-    return network.eval()
-
-
-def prune_file(
+def run(
     spec: str,
     weights: Path,
     data: Path,
@@ -66,16 +29,26 @@ def prune_file(
     temperature: float = 1.0,
     seed: int = 0,
     checkpoint: Path | None = None,
-    report: Callable[[dict], None] = lambda row: None,
+    report: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, float | None]:
-    """`Surgeon` on a network from a file, with a prepared data set's training split as its loader.
+    """Prune a network from a file with `Surgeon`, whose loader is a prepared data set's training split.
 
     Writes ``pruned.safetensors``, ``pruned.mask.safetensors``, ``history.csv`` and ``metrics.json`` in ``out``.
 
     Args:
-        spec, weights: as in `load_network`.
-        padding, flip: of random crops and mirror images, as in the network's training.
+        spec: ``FILE.py:FUNCTION``; see `fishbone.pruning.model_file.load_model_file`.
+        weights: file with the network's weights.
+        data: prepared data set that it was trained on.
+        method: a name in `fishbone.pruning.methods.METHODS`.
+        sparsity: fraction of the prunable weights to remove.
+        out: folder for the results.
+        pattern: which weights go together; see `fishbone.pruning.patterns.parse_pattern`.
+        padding: pixels by which random crops shift at most, as in the network's training.
+        flip: whether the network was trained on mirrored images too.
         temperature: as in `fishbone.curvature.likelihoods.Softmax`.
+        seed: decides which images are looked at, and the random signs of gradient rows.
+        checkpoint: file to keep progress in and to resume from; None keeps none.
+        report: called with each step's row.
 
     Returns:
         The metrics: test accuracy before and after, the sparsity reached, the damping and the losses that chose it
@@ -86,15 +59,19 @@ def prune_file(
     """
     try_output(out / "metrics.json")
     dataset = load_dataset(data)
-    network = load_network(spec, weights)
+    network = load_model_file(spec, weights)
     images = min(1000, len(dataset.train))
     loader = [draw(dataset, images, "curvature", padding=padding, flip=flip, seed=seed)]
     held = dataset.split("validation")
     try:
         likelihood = Softmax(temperature)
         surgeon = Surgeon(network, loader, likelihood, method=method, images=images, validation=held, seed=seed)
-        metrics = {"dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]}
+        metrics: dict[str, float | None] = {
+            "dense_test_accuracy": evaluate(network, *dataset.split("test"))["accuracy"]
+        }
         pruned = surgeon.prune(sparsity, pattern=pattern, checkpoint=checkpoint, report=report)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(str(error), file=spec, remedy="Change the network or the options.") from None
     weights_left = sum(int(mask.sum()) for mask in pruned.masks.values())

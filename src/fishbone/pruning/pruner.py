@@ -27,7 +27,8 @@ from fishbone.curvature.protocol import Estimator
 from fishbone.nn.pack import pack, under, unpack
 from fishbone.pruning.compensation import Compensation, Solver, compensate, independent
 from fishbone.pruning.cost import hand_back
-from fishbone.pruning.masks import group_losses, keep, saliency
+from fishbone.pruning.masks import group_losses, saliency, surviving
+from fishbone.pruning.methods import Ranking, Update
 from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
 HALVINGS = 10  # of the first-order term's step, before it is given up
@@ -48,23 +49,23 @@ class Surgery:
         scope: ``global`` ranks over all layers; ``layer`` takes the same sparsity in each.
     """
 
-    ranking: Literal["saliency", "magnitude"]
-    compensation: Literal["none", "independent", "joint", "anchored"]
+    ranking: Ranking
+    compensation: Update
     refine_every: int
     solver: Solver
     pattern: Pattern = UNSTRUCTURED
     scope: Literal["global", "layer"] = "global"
 
 
-class Operation:
+class Pruner:
     """Prunes ``model`` in place, step by step.
 
     Args:
         model: the trained network; only the layout's weights change.
         layout: the weights that may go.
-        estimator: the inverse Fisher matrix.
+        estimator: the inverse Fisher matrix, not yet fitted.
         surgery: what to do with it.
-        drift: from the dense network, of the first-order term; None leaves that out.
+        drift: distance from the dense network, of the first-order term; None leaves that out.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Operation:
         estimator: Estimator,
         surgery: Surgery,
         drift: Drift | None = None,
-    ):
+    ) -> None:
         self.model, self.layout, self.estimator, self.surgery = model, layout, estimator, surgery
         self.drift = drift
         self.steps = 0
@@ -82,36 +83,36 @@ class Operation:
         self.anchor = layout.read(model)
 
     def prune(self, sparsity: float) -> dict[str, float]:
-        """One step: afterwards the pattern's count of weights for this sparsity is zero. Returns the step's log."""
-        log = {}
+        """Take one step: afterwards the pattern's count of weights for this sparsity is zero. Returns its log."""
+        log: dict[str, float] = {}
         if self.steps % self.surgery.refine_every == 0:
             self.anchor = self.layout.read(self.model)
             log = self.estimator.refine(self.model, self.mask, self.steps)
         before, surgery = self.mask, self.surgery
         hand_back()  # what the pass over the images has freed
-        self.mask = keep(self._scores(), before, sparsity, self.layout, surgery.pattern, surgery.scope)
+        self.mask = surviving(self._scores(), before, sparsity, self.layout, surgery.pattern, surgery.scope)
         change = self._compensate(before)
         self.layout.write(self.model, change.weights.masked_fill_(~self.mask, 0))
         self.steps += 1
         if self.drift is not None:
-            log["divergence"] = self._correct()
+            log["divergence"] = self._correct(self.drift)
         return {"predicted_loss": change.loss, "residual": change.residual, **log}
 
-    def _correct(self) -> float:
+    def _correct(self, drift: Drift) -> float:
         """Take the first-order term's step, unless no size of it is any good. Returns the divergence that is left."""
         if self.mask.all():
-            return self.drift.divergence(self.model)
-        gradient = torch.where(self.mask, self.drift.gradient(self.model), 0)
+            return drift.divergence(self.model)
+        gradient = torch.where(self.mask, drift.gradient(self.model), 0)
         parts = gradient.split(self.estimator.parts)
         step = torch.cat([self.estimator.product(own, part) for part, own in enumerate(parts)])
         removed = self.estimator.support & ~self.mask
         step = torch.where(self.mask, compensate(self.estimator, step, removed, self.surgery.solver).weights, 0)
-        slope, curvature = (gradient @ step).item(), self.drift.curvature(self.model, step)
-        present, before = self.layout.read(self.model), self.drift.divergence(self.model)
+        slope, curvature = (gradient @ step).item(), drift.curvature(self.model, step)
+        present, before = self.layout.read(self.model), drift.divergence(self.model)
         size = slope / max(curvature, slope) if slope > 0 else 0.0
         for _ in range(HALVINGS if size else 0):
             self.layout.write(self.model, present - size * step)
-            after = self.drift.divergence(self.model)
+            after = drift.divergence(self.model)
             if after < before:
                 self.anchor = self.anchor - size * step
                 return after

@@ -13,8 +13,9 @@ from fishbone.curvature.learning import Learning
 from fishbone.curvature.likelihoods import Gaussian
 from fishbone.nn.resnet import ResNet
 from fishbone.pruning.compensation import Solver
-from fishbone.pruning.methods import METHODS, VARIANTS, estimators
-from fishbone.pruning.operation import Operation, Surgery
+from fishbone.pruning.estimators import EstimatorFactory
+from fishbone.pruning.methods import METHODS, VARIANTS
+from fishbone.pruning.pruner import Pruner, Surgery
 
 SOLVER = Solver(iterations=300, tolerance=1e-7)
 LEARNING = Learning(
@@ -47,15 +48,15 @@ class Scaled(Gradients):
         return layers
 
 
-def operation(network, images, method, every=2, gamma=1e-3, scale=1.0, learning=LEARNING) -> Operation:
+def pruner(network, images, method, every=2, gamma=1e-3, scale=1.0, learning=LEARNING) -> Pruner:
     model = copy.deepcopy(network)
     layout = Layout.of(model, prunable(model))
     recipe = (METHODS | VARIANTS)[method]
     gradients = Scaled(layout, images[0], "labels" if recipe.estimator == "blocks" else "exact", targets=images[1])
     gradients.scale = scale
-    estimator = estimators(recipe, gradients, block=16, learning=learning, seed=0)(gamma, False)
+    estimator = EstimatorFactory(recipe, gradients, block=16, learning=learning, seed=0).final(gamma)
     drift = Drift(gradients, model) if recipe.first_order else None
-    return Operation(model, layout, estimator, Surgery(recipe.ranking, recipe.compensation, every, SOLVER), drift)
+    return Pruner(model, layout, estimator, Surgery(recipe.ranking, recipe.compensation, every, SOLVER), drift)
 
 
 EVERY_METHOD = pytest.mark.parametrize(
@@ -65,7 +66,7 @@ EVERY_METHOD = pytest.mark.parametrize(
 
 @EVERY_METHOD
 def test_sparsity_is_exact_and_removed_weights_are_exactly_zero_after_every_step(network, images, method):
-    made = operation(network, images, method)
+    made = pruner(network, images, method)
     dense = {name: value.clone() for name, value in network.state_dict().items()}
     previous = made.mask
     for sparsity in (0.3, 0.5, 0.51, 0.8):
@@ -82,14 +83,14 @@ def test_sparsity_is_exact_and_removed_weights_are_exactly_zero_after_every_step
 
 @EVERY_METHOD
 def test_nothing_to_remove_leaves_the_network_bit_for_bit(network, images, method):
-    made = operation(network, images, method)
+    made = pruner(network, images, method)
     made.prune(0.0)
     for name, value in made.model.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
 
 
 def test_without_curvature_it_is_magnitude_pruning(network, images):
-    made = operation(network, images, "magnitude")
+    made = pruner(network, images, "magnitude")
     weights = made.layout.read(network)
     made.prune(0.6)
     smallest = weights.abs().argsort(stable=True)[: int(0.6 * len(weights))]
@@ -100,7 +101,7 @@ def test_without_curvature_it_is_magnitude_pruning(network, images):
 
 @pytest.mark.parametrize("method", ["fls", "obs"])
 def test_great_damping_ranks_and_leaves_weights_as_magnitude_does(network, images, method):
-    made, plain = (operation(network, images, m, gamma=1e6) for m in (method, "magnitude"))
+    made, plain = (pruner(network, images, m, gamma=1e6) for m in (method, "magnitude"))
     for one in (made, plain):
         one.prune(0.6)
     assert (made.mask != plain.mask).sum() <= 2  # float32 ties
@@ -110,7 +111,7 @@ def test_great_damping_ranks_and_leaves_weights_as_magnitude_does(network, image
 
 
 def test_scaling_loss_and_damping_alike_removes_the_same_weights(network, images):
-    one, other = operation(network, images, "obs"), operation(network, images, "obs", gamma=4e-3, scale=4.0)
+    one, other = pruner(network, images, "obs"), pruner(network, images, "obs", gamma=4e-3, scale=4.0)
     for made in (one, other):
         made.prune(0.6)
     assert torch.equal(one.mask, other.mask)
@@ -123,7 +124,7 @@ def test_compensation_repairs_what_removal_breaks(network, images, method):
         network.fc.weight *= 10  # so that predictions differ between images
         target = network(images[0]).softmax(1)
     labels = torch.multinomial(target, 1, generator=torch.Generator().manual_seed(0))[:, 0]
-    made = operation(network, (images[0], labels), method, gamma=1e-4)
+    made = pruner(network, (images[0], labels), method, gamma=1e-4)
     made.prune(0.5)
     bare = copy.deepcopy(network)
     made.layout.write(bare, made.layout.read(network) * made.mask)
@@ -136,10 +137,10 @@ def test_compensation_repairs_what_removal_breaks(network, images, method):
 
 def test_steps_between_refinements_add_up_to_one_joint_removal(network, images):
     """The down-date by the joint solve is exact: the same final mask gives the same weights however it was reached."""
-    made = operation(network, images, "fls", every=10)
+    made = pruner(network, images, "fls", every=10)
     for sparsity in (0.2, 0.4, 0.5):
         made.prune(sparsity)
-    single = operation(network, images, "fls", every=10)
+    single = pruner(network, images, "fls", every=10)
     single.prune(0.0)
     single.mask = made.mask
     single.prune(0.5)
@@ -148,7 +149,7 @@ def test_steps_between_refinements_add_up_to_one_joint_removal(network, images):
 
 @EVERY_METHOD
 def test_a_restored_surgeon_goes_on_to_the_same_bits(network, images, method):
-    whole, resumed = operation(network, images, method), operation(network, images, method)
+    whole, resumed = pruner(network, images, method), pruner(network, images, method)
     for sparsity in (0.3, 0.5, 0.6):
         whole.prune(sparsity)
     resumed.restore({name: value.clone() for name, value in whole.state().items()})
@@ -177,8 +178,8 @@ def test_where_the_model_is_exact_the_first_order_term_changes_nothing():
     ends = []
     for drift in (None, Drift(gradients, model)):
         own = copy.deepcopy(model)
-        estimator = estimators(METHODS["ekfac"], gradients, block=16, learning=LEARNING, seed=0)(1e-9, False)
-        made = Operation(own, layout, estimator, Surgery("saliency", "anchored", 10, Solver(500, 1e-12)), drift)
+        estimator = EstimatorFactory(METHODS["ekfac"], gradients, block=16, learning=LEARNING, seed=0).final(1e-9)
+        made = Pruner(own, layout, estimator, Surgery("saliency", "anchored", 10, Solver(500, 1e-12)), drift)
         for sparsity in (0.2, 0.4, 0.6):
             made.prune(sparsity)
         ends.append(layout.read(own))
@@ -189,7 +190,7 @@ def test_where_the_model_is_exact_the_first_order_term_changes_nothing():
 def test_the_first_order_term_brings_outputs_back_towards_those_of_the_dense_network(network, images, method, other):
     divergence = {}
     for name in (method, other):
-        made = operation(network, images, name, every=1 if name.startswith("obs") else 10)
+        made = pruner(network, images, name, every=1 if name.startswith("obs") else 10)
         for sparsity in (0.2, 0.4, 0.6, 0.7):
             made.prune(sparsity)
         now, then = (model(images[0]).log_softmax(1) for model in (made.model, network))
@@ -209,7 +210,7 @@ def test_permuting_channels_permutes_the_mask(network, images):
         block.conv2.weight.copy_(block.conv2.weight[:, order])
     masks = []
     for model in (network, permuted):
-        made = operation(model, images, "fls-start")
+        made = pruner(model, images, "fls-start")
         made.prune(0.5)
         masks.append(made.layout.tensors(made.mask))
     first, second = ([m[f"blocks.0.conv{k}.weight"] for k in (1, 2)] for m in masks)

@@ -1,4 +1,4 @@
-"""Parameters of the stage `prune`, and the names of the methods that it knows."""
+"""Parameters of the stage `prune`; the names of its methods are those of `fishbone.pruning.methods`."""
 
 from typing import Annotated, Literal
 
@@ -6,15 +6,10 @@ from pydantic import AfterValidator, Field
 
 from fishbone.fields import Distinct, Fraction, Name, Seed, Threads
 from fishbone.parameters import Block
+from fishbone.pruning.methods import METHODS, VARIANTS
 
-Method = Literal[
-    "magnitude", "obd", "obs", "obs-independent", "obs-anchored", "chita", "mfac", "kfac", "ekfac", "fls",
-    "fls-start", "fls-outer", "fls-inner", "fls-three-way", "fls-isotropic", "fls-isotropic-gradients",
-    "fls-diagonal", "fls-rows", "fls-plain-loss", "fls-independent", "fls-joint", "fls-first-order",
-    "fls-first-order-renewed", "obs-first-order", "fls-assimilated", "fls-assimilated-all", "fls-renewed",
-    "fls-tenth", "obs-tenth", "fls-untempered", "obs-untempered",
-    "magnitude-gradual", "obs-gradual", "fls-gradual",
-]  # fmt: skip
+NAMES = (*METHODS, *VARIANTS)
+MethodName = Literal[NAMES]  # type: ignore[valid-type]  # made from the table, so that each name is written once
 
 
 def _ascending(values: list[float]) -> list[float]:
@@ -68,6 +63,8 @@ class Retraining(Block):
 
 
 class Params(Block):
+    """What one job is given."""
+
     sparsities: Sparsities = Field(description="fractions of the prunable weights to remove")
     steps_per_halving: int = Field(description="pruning steps while the density halves", ge=1)
     scope: Literal["global", "layer"] = Field(description="rank over all layers, or the same sparsity in each")
@@ -106,8 +103,10 @@ class Params(Block):
 
 
 class Plan(Params):
+    """What a study runs: a job for each data set, method and seed."""
+
     datasets: Distinct[Name] = Field(description="data sets whose trained networks are pruned", min_length=1)
-    methods: Distinct[Method] = Field(description="one job each", min_length=1)
+    methods: Distinct[MethodName] = Field(description="one job each", min_length=1)
     seeds: Distinct[Seed] = Field(
         description="one job each: the seed of the trained network and of the images", min_length=1
     )

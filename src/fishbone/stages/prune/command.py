@@ -4,15 +4,13 @@ Writes the networks of all sparsities with recalibrated batch norms, and their m
 (`fishbone.pruning.networks`); and metrics, history and cost.
 """
 
-import importlib
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import click
 
 from fishbone.parameters import default_block
-from fishbone.stages.prune_plan import Method, Params
-from fishbone.stages.prune_plan import Plan as Plan  # the workflow looks for it here
+from fishbone.stages.prune.params import NAMES, Params
 
 
 @click.command(
@@ -22,7 +20,7 @@ from fishbone.stages.prune_plan import Plan as Plan  # the workflow looks for it
 )
 @click.option(
     "--method",
-    type=click.Choice(get_args(Method)),
+    type=click.Choice(NAMES),
     default="fls",
     show_default=True,
     help="How to rank and compensate.",
@@ -59,7 +57,7 @@ from fishbone.stages.prune_plan import Plan as Plan  # the workflow looks for it
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Keep progress here and resume from it.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 def command(
-    method: Method,
+    method: str,
     model: Path | None,
     model_file: str | None,
     weights: Path | None,
@@ -75,32 +73,33 @@ def command(
     out: Path,
 ) -> None:
     """Prune all inner convolutions and linear layers of a trained network."""
-    options = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
+    looks = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
     if model_file:
         _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
         _unused("--model-file", **{"--model": model, "--params": params})
-        # By name: no study prunes such networks, and an import would make this code a source of those that it does.
-        foreign = importlib.import_module("fishbone.pruning.foreign")
-        options = {name: value for name, value in options.items() if value is not None}
-        options |= {"seed": seed, "checkpoint": checkpoint}
-        metrics = foreign.prune_file(model_file, weights, data, method, sparsity, out, report=_print, **options)
+        from fishbone.stages.prune import file_job
+
+        given = {name: value for name, value in looks.items() if value is not None}
+        metrics = file_job.run(
+            model_file, weights, data, method, sparsity, out, seed=seed, checkpoint=checkpoint, report=_print, **given
+        )
         click.echo(f"test accuracy {metrics['dense_test_accuracy']:.4f} dense, {metrics['test_accuracy']:.4f} pruned")
     else:
         _needed("a network made by `fishbone train`", **{"--model": model})
-        others = {f"--{name}": value for name, value in options.items()}
+        others = {f"--{name}": value for name, value in looks.items()}
         _unused("--model", **{"--weights": weights, "--sparsity": sparsity} | others)
-        from fishbone.stages.prune_job import prune
+        from fishbone.stages.prune import job
 
-        prune(method, model, data, seed, params or default_block(Params, "prune"), checkpoint, out, report=_print)
+        job.run(method, model, data, seed, params or default_block(Params, "prune"), checkpoint, out, report=_print)
 
 
-def _needed(purpose: str, **options) -> None:
+def _needed(purpose: str, **options: Any) -> None:
     missing = [name for name, value in options.items() if value is None]
     if missing:
         raise click.UsageError(f"{purpose} needs {' and '.join(missing)}")
 
 
-def _unused(purpose: str, **options) -> None:
+def _unused(purpose: str, **options: Any) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise click.UsageError(f"{purpose} and {' and '.join(given)} exclude each other")

@@ -1,0 +1,1 @@
+"""``fishbone prune``: a trained network pruned to several sparsities on one trajectory."""
