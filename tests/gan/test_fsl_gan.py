@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from fishbone.gan.fsl_gan import FslGan
 from small_game import ANY, DEVICES, EQUAL, PARTS, SETTING, WHOLE, equal, fsl_gan, images
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -13,7 +14,6 @@ from torch.utils.flop_counter import flop_registry
 from fishbone.errors import InputError
 from fishbone.gan import account, assemble, losses
 from fishbone.gan.batches import noise
-from fishbone.gan.fsl_gan import FslGan
 from fishbone.privacy.audit import RawImageAudit
 from fishbone.split.boundary import Stage
 from fishbone.split.planner import Capacity, measure, memory

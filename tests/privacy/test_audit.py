@@ -1,8 +1,8 @@
 import pytest
 import torch
+from fishbone.split.wire import Message, Route
 
 from fishbone.privacy.audit import RawImageAudit
-from fishbone.split.wire import Message, Route
 
 IMAGES = torch.randint(0, 256, (20, 1, 8, 8), generator=torch.Generator().manual_seed(0)) / 127.5 - 1
 

@@ -3,15 +3,15 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
+from fishbone.gan.user import KeyedStage
+from fishbone.split.wire import Route, Wire
 from torch import nn
 from torch.nn import functional as F
 
 from fishbone.gan import losses
-from fishbone.gan.user import KeyedStage
 from fishbone.nn.dcgan import Discriminator, key_dropout
 from fishbone.split.boundary import Stage
 from fishbone.split.chain import Chain, cut, routes
-from fishbone.split.wire import Route, Wire
 
 SHAPE = [1, 28, 28]
 

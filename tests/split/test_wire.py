@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from fishbone.split.wire import Route, Wire
 
 ROUTE = Route("activation", "a", "b")

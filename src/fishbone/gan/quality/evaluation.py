@@ -13,7 +13,7 @@ from torch import Tensor
 from fishbone.data.dataset import Dataset
 from fishbone.data.splits import stratified_subset
 from fishbone.errors import InputError
-from fishbone.gan.frechet import FeatureSpace, distance, fit
+from fishbone.gan.quality.frechet import FeatureSpace, distance, fit
 from fishbone.gan.samples import draw, uniform
 from fishbone.nn.dcgan import Generator
 from fishbone.seeding import numpy_generator
