@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fishbone.gan import account
 from fishbone.gan.batches import share_batch
-from fishbone.gan.messages import HELPER, OWNER, POLICY, SERVER
+from fishbone.gan.messages import POLICY, SERVER
 from fishbone.gan.owner import PASSES, Owner
 from fishbone.gan.rounds import Device, Method, Rounds, User
 from fishbone.gan.server import Server
 from fishbone.gan.setting import Population, Setting
-from fishbone.nn.dcgan import Discriminator, Generator
+from fishbone.nn.dcgan import Generator
 from fishbone.nn.pack import under
 from fishbone.split.chain import segments
 from fishbone.split.planner import balanced, measure
@@ -33,7 +33,7 @@ class InProcess:
     """
 
     def __init__(
-        self, rounds: Rounds, memory: Memory, traffic: Traffic, discriminator: Discriminator, shape: tuple[int, ...]
+        self, rounds: Rounds, memory: Memory, traffic: Traffic, discriminator: nn.Sequential, shape: tuple[int, ...]
     ) -> None:
         self.rounds, self.memory, self.traffic = rounds, memory, traffic
         self.discriminator, self.shape = discriminator, shape
@@ -72,7 +72,7 @@ class InProcess:
 
 
 def over_users(
-    setting: Setting, population: Population, generator: Generator, discriminator: Discriminator, method: Method,
+    setting: Setting, population: Population, generator: Generator, discriminator: nn.Sequential, method: Method,
     field: str,
 ) -> InProcess:  # fmt: skip
     """The game, each discriminator placed by `balanced`.
@@ -109,11 +109,11 @@ def over_users(
 
 
 def _user(
-    name: str, placed: Mapping[str, int], discriminator: Discriminator, images: Tensor, batch: int, seed: int,
+    name: str, placed: Mapping[str, int], discriminator: nn.Sequential, images: Tensor, batch: int, seed: int,
     memory: Memory,
 ) -> User:  # fmt: skip
     """What the server knows of a user whose actors are attached here."""
-    parts = segments(discriminator, placed, name, PASSES, OWNER, HELPER)
+    parts = segments(discriminator, placed, name, PASSES)
     first, *others = parts
     memory.attach(first, Owner(name, parts[first], images, batch, seed))
     for address in others:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fishbone.split.messages import Diverged, rules
+from fishbone.split.messages import OWNER, Diverged, rules
 from fishbone.wire.message import Message
 from fishbone.wire.policy import Policy, Rule
 
-SERVER, OWNER, HELPER = "server", "owner", "helper"
+SERVER = "server"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Feedback(Message):
 
 POLICY = Policy(
     {
-        *rules(SERVER, OWNER, HELPER),
+        *rules(SERVER),
         Rule(Generated, SERVER, OWNER),
         Rule(Feedback, OWNER, SERVER),
         Rule(Diverged, OWNER, SERVER),

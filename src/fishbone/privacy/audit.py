@@ -10,11 +10,12 @@ mistakes, it does not prove privacy and does not hold against a party that hides
 import torch
 from torch import Tensor
 
+from fishbone.errors import FishboneError
 from fishbone.seeding import torch_generator
 from fishbone.wire.message import Envelope
 
 
-class RawImageFound(Exception):
+class RawImageFound(FishboneError):
     """A training image was about to leave its owner; the run must end."""
 
 

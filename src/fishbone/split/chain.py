@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 
 from torch import nn
 
+from fishbone.split.messages import HELPER, OWNER
 from fishbone.split.segment import Pass, Segment
 
 
@@ -32,26 +33,21 @@ def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
 
 
 def segments(
-    network: nn.Sequential,
-    placed: Mapping[str, int],
-    chain: str,
-    passes: Mapping[str, Pass],
-    owner: str = "owner",
-    helper: str = "helper",
+    network: nn.Sequential, placed: Mapping[str, int], chain: str, passes: Mapping[str, Pass], feeder: str | None = None
 ) -> dict[str, Segment]:
     """Address → the actor there.
 
     Args:
         network: is copied.
-        placed: address → number of layers, in the order of the forward pass; the data's owner first.
+        placed: address → number of layers, in the order of the forward pass.
         chain: the chain's name, which keys the masks of dropout.
         passes: by purpose.
-        owner: role of the first party.
-        helper: role of the others.
+        feeder: address of the owner of the data; None where the first of these parties is the owner.
     """
-    addresses: list[str | None] = [None, *placed, None]
+    before = [feeder, *placed]
+    after = [*list(placed)[1:], None]
     parts = cut(network, list(placed.values()))
     return {
-        address: Segment(helper if before else owner, part, chain, passes, before, after)
-        for before, address, after, part in zip(addresses, placed, addresses[2:], parts, strict=False)
+        address: Segment(HELPER if above else OWNER, part, chain, passes, above, below)
+        for address, above, below, part in zip(placed, before, after, parts, strict=False)
     }

@@ -12,6 +12,9 @@ from fishbone.nn.optimiser import Optimiser
 from fishbone.wire.message import Message
 from fishbone.wire.policy import Rule
 
+# Roles: a chain's first party, which has the data, and the others.
+OWNER, HELPER = "owner", "helper"
+
 
 @dataclass(frozen=True, eq=False)
 class Begin(Message):
@@ -83,17 +86,15 @@ class Update(Message):
     weights: dict[str, Tensor]
 
 
-def rules(coordinator: str, owner: str, helper: str) -> set[Rule]:
+def rules(coordinator: str) -> set[Rule]:
     """All that may be said along chains that begin with an owner of data and go on over helpers.
 
     Args:
         coordinator: role of who starts and ends sessions; it may be the owner's.
-        owner: role of a chain's first party.
-        helper: role of its other parties.
     """
-    devices = {owner, helper} - {coordinator}
-    sessions = {Rule(message, coordinator, device) for message in (Begin, Finish) for device in devices}
-    answers = {Rule(message, device, coordinator) for message in (Begun, Update) for device in devices}
-    forth = {Rule(Activation, sender, helper) for sender in (owner, helper)}
-    back = {Rule(message, helper, receiver) for message in (Gradient, Diverged) for receiver in (owner, helper)}
+    parties = {OWNER, HELPER} - {coordinator}
+    sessions = {Rule(message, coordinator, party) for message in (Begin, Finish) for party in parties}
+    answers = {Rule(message, party, coordinator) for message in (Begun, Update) for party in parties}
+    forth = {Rule(Activation, sender, HELPER) for sender in (OWNER, HELPER)}
+    back = {Rule(message, HELPER, receiver) for message in (Gradient, Diverged) for receiver in (OWNER, HELPER)}
     return sessions | answers | forth | back

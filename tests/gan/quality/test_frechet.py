@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from fishbone.gan.frechet import FeatureSpace, Gaussian, distance, fit
 from scipy.linalg import sqrtm
 
+from fishbone.gan.quality.frechet import FeatureSpace, Gaussian, distance, fit
 from fishbone.nn.models import build
 
 
