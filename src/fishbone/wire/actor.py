@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from fishbone.wire.errors import LinkError, Replayed
+from fishbone.wire.codec import check
+from fishbone.wire.errors import Failed, LinkError, Malformed, Replayed, line
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy
 
@@ -31,11 +32,13 @@ class Link(Protocol):
         Args:
             address: of the party that is asked.
             message: what it is asked.
-            deadline: seconds from now; None waits as long as it takes.
+            deadline: seconds from now; a reply that comes exactly then is in time; None waits as long as it takes. The
+                other party may have done what it was asked also when its reply was too late.
 
         Raises:
             LinkError: there is no usable reply; its class says why.
         """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +50,16 @@ class Packed:
 
 
 class Actor(Protocol[State]):
-    """A party. ``role`` is what the policy calls it."""
+    """A party."""
 
-    role: str
+    @property
+    def role(self) -> str:
+        """What the policy calls it."""
+        ...
 
     def start(self) -> State:
         """The state before the first request."""
+        ...
 
     def handle(self, state: State, request: Envelope, link: Link) -> tuple[State, Message]:
         """The next state and the reply.
@@ -60,12 +67,15 @@ class Actor(Protocol[State]):
         Raises:
             LinkError: the request cannot be answered; the host says so to whoever asked.
         """
+        ...
 
     def pack(self, state: State) -> Packed:
         """What `unpack` needs to go on bit for bit; between sessions."""
+        ...
 
     def unpack(self, packed: Packed) -> State:
         """Inverse of `pack`."""
+        ...
 
 
 class Host:
@@ -74,25 +84,53 @@ class Host:
     Args:
         address: the actor's.
         actor: whom requests are for.
-        policy: checked again here: a sender may not be honest.
+        policy: checked again here: a sender may not be honest. Whoever carries vouches for the sender's address.
     """
 
-    def __init__(self, address: str, actor: Actor, policy: Policy):
+    def __init__(self, address: str, actor: Actor[Any], policy: Policy):
         self.address, self.actor, self.policy = address, actor, policy
         self.state = actor.start()
         self._seen: dict[str, int] = {}
+        self._busy = False
 
     def answer(self, request: Envelope, roles: Mapping[str, str], link: Link) -> Envelope:
-        """The reply, or a `Refusal` with the reason; never an exception, or one party could end another's run."""
+        """The reply, or a `Refusal` with the reason; never an exception, or one party could end another's run.
+
+        A `LinkError`, also one of a party that the actor asked in turn, gives its own status. Any other exception is
+        the actor's fault: its traceback is logged, the status is ``failed``. The state is as before the request then;
+        what the actor changed in place stays changed. The request's number counts as used in any case.
+
+        Args:
+            request: as it came.
+            roles: address → role of all parties.
+            link: how the actor reaches others.
+        """
         try:
-            self.policy.check(request, roles)
-            if request.number <= self._seen.get(request.sender, -1):
-                raise Replayed(f"request {request.number} from {request.sender} has been there before")
-            self._seen[request.sender] = request.number
-            self.state, reply = self.actor.handle(self.state, request, link)
+            reply = self._answer(request, roles, link)
         except LinkError as error:
-            reply = Refusal(error.status, str(error))
+            reply = Refusal(error.status, line(error))
         except Exception as error:
             log.exception("%s could not answer %s", self.address, request.message.kind)
-            reply = Refusal("failed", f"{type(error).__name__}: {error}")
+            reply = Refusal(Failed.status, f"{type(error).__name__}: {line(error)}")
         return Envelope(self.address, request.sender, request.number, reply)
+
+    def _answer(self, request: Envelope, roles: Mapping[str, str], link: Link) -> Message:
+        if request.receiver != self.address:
+            raise Malformed(f"a request to {request.receiver} came to {self.address}")
+        if isinstance(request.message, Refusal):
+            raise Malformed(f"{request.sender} refused what {self.address} had not asked")
+        self.policy.check(request, roles)
+        if request.number <= self._seen.get(request.sender, -1):
+            raise Replayed(f"request {request.number} from {request.sender} has been there before")
+        if self._busy:
+            raise Failed(f"{self.address} is asked while it answers: the parties ask in a circle")
+        self._seen[request.sender] = request.number
+        self._busy = True
+        try:
+            state, reply = self.actor.handle(self.state, request, link)
+        finally:
+            self._busy = False
+        check(reply)
+        self.policy.check(Envelope(self.address, request.sender, request.number, reply), roles)
+        self.state = state
+        return reply

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from fishbone.errors import FishboneError
 
+LONGEST_LINE = 300
+
 
 class LinkError(FishboneError):
     """No usable answer from the other party."""
@@ -30,7 +32,7 @@ class Replayed(LinkError):
 
 
 class TooLarge(LinkError):
-    """The frame is longer than the receiver takes."""
+    """The frame, or something in it, is larger than the receiver takes."""
 
     status = "too_large"
 
@@ -56,3 +58,9 @@ class Failed(LinkError):
 BY_STATUS: dict[str, type[LinkError]] = {
     error.status: error for error in (Unreachable, Late, Replayed, TooLarge, Malformed, Forbidden, Failed)
 }
+
+
+def line(text: object) -> str:
+    """Text from outside as one printable line of at most `LONGEST_LINE` characters, for errors and logs."""
+    printable = "".join(character if character.isprintable() else " " for character in str(text))
+    return " ".join(printable.split())[:LONGEST_LINE]

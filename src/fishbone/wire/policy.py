@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fishbone.wire.errors import Forbidden
-from fishbone.wire.message import Envelope, Message, Refusal
+from fishbone.wire.message import Envelope, Message, Refusal, layout
+
+NO_ROLE = "nobody"  # what an address is that no party has
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,19 @@ class Policy:
         rules: all of them.
 
     Raises:
+        TypeError: a message is no dataclass.
         ValueError: two messages have the same kind.
     """
 
     def __init__(self, rules: Iterable[Rule]):
         self.rules = frozenset(rules)
         messages = {rule.message for rule in self.rules} | {Refusal}
+        for message in messages:
+            layout(message)
         self.kinds: Mapping[str, type[Message]] = {message.kind: message for message in messages}
         if len(self.kinds) < len(messages):
             raise ValueError(f"two of {sorted(message.__name__ for message in messages)} have the same kind")
-        self._allowed = {(rule.message, rule.sender, rule.receiver) for rule in self.rules}
-        self._allowed |= {(Refusal, rule.receiver, rule.sender) for rule in self.rules}
+        self._allowed = self.rules | {Rule(Refusal, rule.receiver, rule.sender) for rule in self.rules}
 
     def check(self, envelope: Envelope, roles: Mapping[str, str]) -> None:
         """Let an envelope pass.
@@ -47,7 +51,7 @@ class Policy:
         Raises:
             Forbidden: no rule allows it.
         """
-        sender, receiver = roles.get(envelope.sender), roles.get(envelope.receiver)
-        if (type(envelope.message), sender, receiver) not in self._allowed:
+        sender, receiver = (roles.get(address, NO_ROLE) for address in (envelope.sender, envelope.receiver))
+        if Rule(type(envelope.message), sender, receiver) not in self._allowed:
             kind = envelope.message.kind
             raise Forbidden(f"{kind} from {envelope.sender} ({sender}) to {envelope.receiver} ({receiver})")
