@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from fishbone.nn.models import build
-from fishbone.nn.train import uses_bf16
+from fishbone.nn.precision import uses_bf16
 
 
 def step_seconds(model, optimiser, images, labels, bf16: bool, repeats: int) -> float:

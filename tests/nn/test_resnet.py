@@ -5,10 +5,17 @@ from fishbone.errors import InputError
 from fishbone.files import write_tensors
 from fishbone.nn.models import build, load_model, save_model
 from fishbone.nn.resnet import ResNet, layout
+from fishbone.nn.sidecar import Sidecar, TrainedOn
 
 
 def count(model) -> int:
     return sum(p.numel() for p in model.parameters())
+
+
+def described(architecture: dict) -> Sidecar:
+    data = TrainedOn(name="small", sha256="0")
+    names = tuple("0123456789")
+    return Sidecar(architecture=architecture, data=data, parent=None, mean=(0.25,), std=(0.5,), class_names=names)
 
 
 def test_full_width_resnet18_has_the_published_number_of_parameters():
@@ -52,9 +59,9 @@ def test_building_leaves_the_global_generator_alone():
 def test_saved_model_comes_back_from_its_two_files(tmp_path):
     architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 10}
     model = build(architecture, seed=3)
-    save_model(tmp_path / "m.safetensors", model, {"architecture": architecture})
-    loaded, description = load_model(tmp_path / "m.safetensors")
-    assert description == {"architecture": architecture}
+    save_model(tmp_path / "m.safetensors", model, described(architecture))
+    loaded, sidecar = load_model(tmp_path / "m.safetensors")
+    assert sidecar == described(architecture)
     assert not loaded.training
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
@@ -62,7 +69,7 @@ def test_saved_model_comes_back_from_its_two_files(tmp_path):
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path):
     architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 10}
-    save_model(tmp_path / "m.safetensors", build(architecture), {"architecture": architecture})
+    save_model(tmp_path / "m.safetensors", build(architecture), described(architecture))
     write_tensors(tmp_path / "m.safetensors", {"x": torch.zeros(1)})
     with pytest.raises(InputError, match=r"m\.safetensors.*do not fit"):
         load_model(tmp_path / "m.safetensors")

@@ -5,7 +5,8 @@ from fishbone.curvature.layout import Layout, prunable
 from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.models import build
-from fishbone.nn.train import Recipe, train, uses_bf16
+from fishbone.nn.precision import uses_bf16
+from fishbone.nn.train import Recipe, train
 from fishbone.pruning.retraining import retrain
 
 CPU = torch.device("cpu")

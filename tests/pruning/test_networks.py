@@ -4,10 +4,14 @@ import torch
 from fishbone.errors import InputError
 from fishbone.files import read_tensors, sha256, write_json, write_tensors
 from fishbone.nn.models import build, save_model
+from fishbone.nn.sidecar import Sidecar, TrainedOn
 from fishbone.pruning.networks import Network, load_network, save_networks
 
 ARCHITECTURE = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3}
-DESCRIPTION = {"architecture": ARCHITECTURE, "data": {"name": "small", "sha256": "0"}, "parent": "ab"}
+SIDECAR = Sidecar(
+    architecture=ARCHITECTURE, data=TrainedOn(name="small", sha256="0"), parent="ab",
+    mean=(0.25,), std=(0.5,), class_names=("a", "b", "c"),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -22,14 +26,14 @@ def networks():
 
 @pytest.fixture
 def file(networks, tmp_path):
-    save_networks(tmp_path / "networks.safetensors", networks, DESCRIPTION)
+    save_networks(tmp_path / "networks.safetensors", networks, SIDECAR)
     return tmp_path / "networks.safetensors"
 
 
 def test_each_sparsity_comes_back_with_its_own_weights_and_mask(networks, file):
     for sparsity, network in networks.items():
-        found, description = load_network(file, sparsity)
-        assert description == DESCRIPTION
+        found, sidecar = load_network(file, sparsity)
+        assert sidecar == SIDECAR
         assert not found.model.training
         weights = network.model.state_dict()
         assert all(torch.equal(value, weights[name]) for name, value in found.model.state_dict().items())
@@ -39,7 +43,7 @@ def test_each_sparsity_comes_back_with_its_own_weights_and_mask(networks, file):
 
 def test_the_same_networks_are_the_same_bytes(networks, file, tmp_path):
     again = tmp_path / "again" / "networks.safetensors"
-    save_networks(again, networks, DESCRIPTION)
+    save_networks(again, networks, SIDECAR)
     assert sha256(again) == sha256(file)
     assert sha256(again.with_suffix(".json")) == sha256(file.with_suffix(".json"))
 
@@ -53,14 +57,14 @@ def test_a_sparsity_that_is_not_there_or_not_asked_for_is_named_with_those_that_
     for sparsity in (0.8, None):
         with pytest.raises(InputError, match=r"networks\.safetensors: --sparsity: .*Give one of 0\.5, 0\.9\."):
             load_network(file, sparsity)
-    save_model(tmp_path / "model.safetensors", build(ARCHITECTURE), DESCRIPTION)
+    save_model(tmp_path / "model.safetensors", build(ARCHITECTURE), SIDECAR)
     assert load_network(tmp_path / "model.safetensors")[0].masks == {}
     with pytest.raises(InputError, match="holds one network"):
         load_network(tmp_path / "model.safetensors", 0.5)
 
 
 def test_files_of_different_runs_are_noticed(file, networks, tmp_path):
-    write_json(file.with_suffix(".json"), DESCRIPTION | {"sparsities": [0.5, 0.7]})
+    write_json(file.with_suffix(".json"), SIDECAR.content() | {"sparsities": [0.5, 0.7]})
     with pytest.raises(InputError, match="weights do not fit"):
         load_network(file, 0.7)
     file.write_bytes(file.read_bytes()[:-100])

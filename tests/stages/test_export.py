@@ -16,7 +16,8 @@ from fishbone.export import checked, gates
 from fishbone.export.facts import facts, read_onnx
 from fishbone.export.from_torch import to_onnx
 from fishbone.files import sha256
-from fishbone.nn.models import build, save_model, sidecar
+from fishbone.nn.models import build, save_model
+from fishbone.nn.sidecar import Sidecar
 from fishbone.pruning.networks import Network, save_networks
 from fishbone.stages.export import Params
 
@@ -39,11 +40,11 @@ class Files:
             if value.ndim == 4:
                 self.masks[name] = torch.rand(value.shape, generator=torch.Generator().manual_seed(1)) < 0.25
                 value.data.mul_(self.masks[name])
-        description = sidecar(ARCHITECTURE, load_dataset(self.data))
+        sidecar = Sidecar.of(ARCHITECTURE, load_dataset(self.data))
         self.dense, self.pruned = folder / "model.safetensors", folder / "networks.safetensors"
-        save_model(self.dense, dense, description)
+        save_model(self.dense, dense, sidecar)
         networks = {0.5: Network(dense, {}), 0.75: Network(pruned, self.masks)}
-        save_networks(self.pruned, networks, description | {"method": "fls"})
+        save_networks(self.pruned, networks, sidecar)
 
     def run(self, *more, **changes):
         """One network by hand."""
@@ -134,7 +135,7 @@ def test_the_cost_of_int8_is_counted_image_by_image(exported, quantised):
 def test_a_network_without_some_channels_is_smaller_and_dense(files, tmp_path):
     wide = {**ARCHITECTURE, "width": 16}
     weights, out = tmp_path / "model.safetensors", tmp_path / "channels-0.5.onnx"
-    save_model(weights, build(wide), sidecar(wide, load_dataset(files.data)))
+    save_model(weights, build(wide), Sidecar.of(wide, load_dataset(files.data)))
     result = files.invoke(model=weights, channels=0.5, out=out)
     assert result.exit_code == 0, result.output
     written = json.loads(out.with_suffix(".json").read_text())
@@ -170,10 +171,10 @@ def test_wrong_inputs_are_named_before_work_starts(files, tmp_path):
     other = save_images(tmp_path / "other.npz", count=60)
     revived = tmp_path / "networks.safetensors"
     hidden = {"conv1.weight": torch.zeros(4, 1, 3, 3, dtype=torch.bool)}
-    description = sidecar(ARCHITECTURE, load_dataset(files.data))
-    save_networks(revived, {0.75: Network(build(ARCHITECTURE), hidden)}, description)
+    sidecar = Sidecar.of(ARCHITECTURE, load_dataset(files.data))
+    save_networks(revived, {0.75: Network(build(ARCHITECTURE), hidden)}, sidecar)
     for changes, match in [
-        ({"data": other}, "not the data that"),
+        ({"data": other}, r"networks\.safetensors: data\.sha256: was trained on other data"),
         ({"model": revived}, r"networks\.safetensors: conv1\.weight: hides weights"),
         ({"sparsity": 0.8}, r"--sparsity: .*got 0\.8.*Give one of 0\.5, 0\.75"),
         ({"sparsity": None}, r"--sparsity: .*Give one of 0\.5, 0\.75"),

@@ -79,8 +79,8 @@ def test_stage_trains_and_writes_what_the_report_reads(data, tmp_path, method):
     model, sidecar = load_model(tmp_path / "model.safetensors")
     assert metrics["test_accuracy"] > 0.9
     assert evaluate(model, *load_dataset(data).split("test"))["loss"] == metrics["test_loss"]
-    assert sidecar["architecture"]["name"] == "two_branch"
-    assert sidecar["data"]["sha256"] == load_dataset(data).digest
+    assert sidecar.architecture["name"] == "two_branch"
+    assert sidecar.data.sha256 == load_dataset(data).digest
     assert [row["step"] for row in history] == list("123456")
     assert float(history[-1]["validation_accuracy"]) == metrics["validation_accuracy"]
     assert int(history[-1]["bytes"]) == metrics["bytes_horizontal"] + metrics["bytes_vertical"]

@@ -13,7 +13,8 @@ from fishbone.files import read_json, read_tensors, write_json
 from fishbone.gan.methods import METHODS as BUILDERS
 from fishbone.gan.samples import draw
 from fishbone.nn.dcgan import Generator
-from fishbone.nn.models import build, save_model, sidecar
+from fishbone.nn.models import build, save_model
+from fishbone.nn.sidecar import Sidecar
 from fishbone.stages.gan.command import command
 from fishbone.stages.gan.params import METHODS as NAMES
 from fishbone.stages.gan.params import MethodRates, Params, Plan
@@ -54,8 +55,8 @@ def inputs(tmp_path_factory):
         test=order[300:], class_names=list("abcd"),
     )  # fmt: skip
     architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 4}
-    description = sidecar(architecture, load_dataset(folder / "quarters.npz"))
-    save_model(folder / "model.safetensors", build(architecture), description)
+    sidecar = Sidecar.of(architecture, load_dataset(folder / "quarters.npz"))
+    save_model(folder / "model.safetensors", build(architecture), sidecar)
     return folder
 
 

@@ -16,7 +16,8 @@ from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.errors import InputError
 from fishbone.files import read_json, read_tensors, sha256
 from fishbone.nn.evaluate import evaluate
-from fishbone.nn.models import build, load_model, save_model, sidecar
+from fishbone.nn.models import build, load_model, save_model
+from fishbone.nn.sidecar import Sidecar
 from fishbone.pruning import methods
 from fishbone.pruning.judge import Judge
 from fishbone.pruning.networks import load_network
@@ -86,7 +87,7 @@ def trained(tmp_path_factory):
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(model(inputs), targets).backward()
         optimiser.step()
-    save_model(folder / "model.safetensors", model.eval(), sidecar(architecture, dataset))
+    save_model(folder / "model.safetensors", model.eval(), Sidecar.of(architecture, dataset))
     return folder / "model.safetensors", folder / "stripes.npz"
 
 
@@ -114,7 +115,7 @@ def test_every_sparsity_is_written_exactly_and_metrics_are_what_the_files_give(t
     dataset, metrics = load_dataset(trained[1]), read_json(tmp_path / "metrics.json")
     dense, _ = load_model(trained[0])
     for sparsity in PARAMS["sparsities"]:
-        network, description = load_network(tmp_path / "networks.safetensors", sparsity)
+        network, sidecar = load_network(tmp_path / "networks.safetensors", sparsity)
         model, masks, weights = network.model, network.masks, network.model.state_dict()
         size, gone = (sum(int(f(m)) for m in masks.values()) for f in (torch.numel, lambda m: (~m).sum()))
         assert gone == math.floor(sparsity * size)
@@ -122,7 +123,7 @@ def test_every_sparsity_is_written_exactly_and_metrics_are_what_the_files_give(t
         assert all(torch.count_nonzero(weights[name][~mask]) == 0 for name, mask in masks.items())
         assert not {"conv1.weight", "fc.weight", "fc.bias"} & masks.keys()
         assert all(torch.equal(weights[name], dense.state_dict()[name]) for name in ("conv1.weight", "fc.weight"))
-        assert description["parent"] == sha256(trained[0])
+        assert sidecar.parent == sha256(trained[0])
         assert metrics[f"test_accuracy/{sparsity}"] == evaluate(model, *dataset.split("test"))["accuracy"]
         assert metrics[f"validation_accuracy/{sparsity}"] == evaluate(model, *dataset.split("validation"))["accuracy"]
         assert 0 <= metrics[f"test_accuracy_without_recalibration/{sparsity}"] <= 1
@@ -267,7 +268,7 @@ def test_other_data_than_the_network_was_trained_on_is_refused(trained, tmp_path
     with np.load(trained[1]) as file:
         arrays = {name: file[name] for name in ("images", "labels", "train", "validation", "test", "class_names")}
     save_dataset(tmp_path / "other.npz", **arrays | {"labels": arrays["labels"][::-1].copy()})
-    with pytest.raises(InputError, match="trained on other data"):
+    with pytest.raises(InputError, match=r"model\.safetensors: data\.sha256: was trained on other data"):
         prune((trained[0], tmp_path / "other.npz"), tmp_path / "out")
 
 
@@ -335,9 +336,9 @@ def test_retraining_that_diverges_names_its_rate_and_the_sparsity(trained, tmp_p
 
 
 def test_a_trained_network_that_is_not_finite_is_refused(trained, tmp_path):
-    model, description = load_model(trained[0])
+    model, sidecar = load_model(trained[0])
     with torch.no_grad():
         model.fc.weight[0, 0] = math.nan
-    save_model(tmp_path / "spoilt.safetensors", model, description)
+    save_model(tmp_path / "spoilt.safetensors", model, sidecar)
     with pytest.raises(InputError, match=r"spoilt\.safetensors: holds weights that are not finite\. Train it again"):
         prune((tmp_path / "spoilt.safetensors", trained[1]), tmp_path / "out", "magnitude")

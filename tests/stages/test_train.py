@@ -11,7 +11,8 @@ from fishbone.errors import InputError
 from fishbone.files import sha256
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.seeding import numpy_generator
-from fishbone.stages.train import Params, command
+from fishbone.stages.train.command import command
+from fishbone.stages.train.params import Params
 
 PARAMS = {
     "depth": 8, "width": 4, "epochs": 4, "batch": 32, "learning_rate": 0.2, "warmup": 0.3, "momentum": 0.9,
@@ -65,7 +66,7 @@ def test_weights_beyond_half_precision_are_not_written_and_the_message_says_what
             model.fc.weight.fill_(1e5)
         return []
 
-    monkeypatch.setattr("fishbone.nn.train.train", grown)
+    monkeypatch.setattr("fishbone.stages.train.job.train", grown)
     _, *words = arguments(data, tmp_path / "out", tmp_path / "c.safetensors")
     told = CliRunner().invoke(command, words, standalone_mode=False).exception
     assert isinstance(told, InputError)

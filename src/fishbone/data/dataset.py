@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fishbone.data.images import normalise
 from fishbone.errors import InputError
 from fishbone.files import sha256, write_npz
 
@@ -44,8 +45,7 @@ class Dataset:
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, H, W, C) → float32 (N, C, H, W), zero mean and unit variance per channel."""
-        scaled = (images.astype(np.float32) / 255 - self.mean) / self.std
-        return channels_first(scaled)
+        return normalise(images, self.mean, self.std)
 
     def split(self, name: str):
         """(inputs (N, C, H, W) float32 normalised, labels (N,) int64) as torch tensors."""
@@ -53,18 +53,6 @@ class Dataset:
 
         indices = getattr(self, name)
         return torch.from_numpy(self.normalise(self.images[indices])), torch.from_numpy(self.labels[indices])
-
-
-def channels_first(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) → a copy (N, C, H, W) with the strides of that shape.
-
-    A single channel needs the copy as well: numpy calls its transposed view contiguous, and torch reads another memory
-    format from the view's strides.
-    """
-    count, height, width, channels = images.shape
-    moved = np.empty((count, channels, height, width), images.dtype)
-    moved[...] = images.transpose(0, 3, 1, 2)
-    return moved
 
 
 def save_dataset(path: str | Path, *, images, labels, train, validation, test, class_names) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fishbone.data.dataset import channels_first
+from fishbone.data.images import channels_first
 from fishbone.errors import InputError
 from fishbone.seeding import numpy_generator, torch_generator
 

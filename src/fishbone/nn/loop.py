@@ -28,17 +28,23 @@ class Work(Protocol):
         """Inverse of `pack`."""
 
 
-def resume(work: Work, steps: int, checkpoint: Checkpoint, report: Callable[[dict], None]) -> list[dict[str, Any]]:
+def resume(
+    work: Work, steps: int, checkpoint: Checkpoint, report: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
     """Do what is left of ``steps`` steps, after those that the checkpoint holds.
 
     Args:
         work: new; it is brought to where the checkpoint is.
-        steps: in all.
+        steps: how many the whole work has, those of the checkpoint among them.
         checkpoint: resumed from, and written after every step.
-        report: called with each new row.
+        report: called with each new row, once the checkpoint holds it.
 
     Returns:
-        A row a step: ``step``, and what `Work.step` gives.
+        A row a step: ``step``, and what `Work.step` gives, in its order.
+
+    Raises:
+        InputError: a step cannot go on, and the checkpoint is that of the step before; the checkpoint is damaged, or
+            another process works on it.
     """
     history: list[dict[str, Any]] = []
     if (saved := checkpoint.load()) is not None:
@@ -47,7 +53,7 @@ def resume(work: Work, steps: int, checkpoint: Checkpoint, report: Callable[[dic
         history = state["history"]
     for number in range(len(history) + 1, steps + 1):
         history.append({"step": number, **work.step(number)})
-        tensors, values = work.pack()
-        checkpoint.save(tensors, {"work": values, "history": history})
+        packed, values = work.pack()
+        checkpoint.save(packed, {"work": values, "history": history})
         report(history[-1])
     return history

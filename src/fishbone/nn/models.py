@@ -1,30 +1,32 @@
-"""Models as files: ``NAME.safetensors`` with the weights and ``NAME.json``, its sidecar.
+"""Models as files: ``NAME.safetensors`` with the weights and ``NAME.json``, its sidecar."""
 
-The sidecar holds ``architecture`` ({"name", its arguments}), ``data`` ({"name", "sha256"}), ``parent``
-(SHA-256 of the artefact that the weights came from, or null), ``mean`` and ``std`` of the inputs and
-``class_names``. From the two files alone the network can be built and fed; nothing is unpickled.
-"""
-
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from fishbone.data.dataset import Dataset
 from fishbone.errors import InputError
-from fishbone.files import read_json, read_tensors, write_json, write_tensors
+from fishbone.files import read_tensors, write_tensors
 from fishbone.nn.dcgan import Generator
 from fishbone.nn.resnet import ResNet
+from fishbone.nn.sidecar import Sidecar
 from fishbone.nn.two_branch import TwoBranch
 from fishbone.seeding import torch_seeded
 
-ARCHITECTURES = {"resnet": ResNet, "two_branch": TwoBranch, "dcgan_generator": Generator}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "resnet": ResNet,
+    "two_branch": TwoBranch,
+    "dcgan_generator": Generator,
+}
 
 
-def build(architecture: dict, seed: int = 0) -> nn.Module:
-    """A freshly initialised network; the same seed gives the same weights.
+def build(architecture: Mapping[str, Any], seed: int = 0) -> nn.Module:
+    """A freshly initialised network.
 
     Args:
         architecture: ``{"name": one of ARCHITECTURES, **its keyword arguments}``.
+        seed: decides the initial weights; the same seed gives the same weights.
     """
     arguments = dict(architecture)
     network = ARCHITECTURES[arguments.pop("name")]
@@ -32,45 +34,47 @@ def build(architecture: dict, seed: int = 0) -> nn.Module:
         return network(**arguments)
 
 
-def sidecar(architecture: dict, dataset: Dataset, parent: str | None = None) -> dict:
-    """What goes beside the weights; see the module's docstring."""
-    return {
-        "architecture": architecture,
-        "data": {"name": dataset.name, "sha256": dataset.digest},
-        "parent": parent,
-        "mean": dataset.mean.tolist(),
-        "std": dataset.std.tolist(),
-        "class_names": list(dataset.class_names),
-    }
-
-
-def save_model(path: str | Path, model: nn.Module, description: dict) -> None:
-    """Write the weights and buffers to ``path`` and ``description`` to ``path`` with suffix .json."""
+def save_model(path: str | Path, model: nn.Module, sidecar: Sidecar) -> None:
+    """Write the weights and buffers of ``model`` to ``path`` and ``sidecar`` to ``path`` with suffix .json."""
     write_tensors(path, model.state_dict())
-    write_json(Path(path).with_suffix(".json"), description)
+    sidecar.write(Path(path).with_suffix(".json"))
 
 
-def load_model(path: str | Path) -> tuple[nn.Module, dict]:
-    """(network in eval mode, sidecar).
+def load_model(path: str | Path) -> tuple[nn.Module, Sidecar]:
+    """The network in eval mode, and its sidecar.
+
+    Args:
+        path: what `save_model` wrote.
 
     Raises:
         InputError: a file is missing or damaged, or weights and sidecar do not belong together.
     """
     path = Path(path)
-    description = read_json(path.with_suffix(".json"))
-    return restore(description["architecture"], read_tensors(path)[0], path), description
+    sidecar = Sidecar.read(path.with_suffix(".json"))
+    return restore(sidecar.architecture, read_tensors(path)[0], path), sidecar
 
 
-def restore(architecture: dict, tensors: dict[str, Tensor], file: Path) -> nn.Module:
-    """The network with the weights and buffers ``tensors``, read from ``file``, in eval mode.
+def restore(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path) -> nn.Module:
+    """The network with these weights and buffers, in eval mode.
+
+    Args:
+        architecture: as `build` takes it, from the sidecar of ``file``.
+        tensors: by name, read from ``file``.
+        file: the weights, for the messages.
 
     Raises:
-        InputError: they do not fit.
+        InputError: there is no such network, or the weights do not fit it.
     """
-    model = build(architecture)
+    remedy = "Take weights and sidecar from the same run."
+    try:
+        model = build(architecture)
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"there is no such network ({type(error).__name__}: {error})"
+        raise InputError(
+            problem, file=file.with_suffix(".json"), field="architecture", value=dict(architecture), remedy=remedy
+        ) from None
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        remedy = "Take weights and sidecar from the same run."
         raise InputError(f"weights do not fit {architecture}: {error}", file=file, remedy=remedy) from None
     return model.eval()

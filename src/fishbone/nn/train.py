@@ -4,9 +4,9 @@ Batches, crops and flips are drawn from generators keyed by (seed, purpose, epoc
 on how the run came to it: resuming after a kill gives the same bits as never having stopped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +16,19 @@ from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.divergence import require_finite
 from fishbone.nn.evaluate import evaluate
+from fishbone.nn.loop import resume
 from fishbone.nn.memory_format import arranged, memory_format
+from fishbone.nn.optimiser import Optimiser
+from fishbone.nn.pack import pack, unpack
+from fishbone.nn.precision import pick_device, uses_bf16
 from fishbone.seeding import torch_generator
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """How to train: SGD with Nesterov momentum and the one-cycle rate, on augmented images.
 
-    Attributes:
+    Args:
         epochs: passes over the training split.
         batch: images in a step.
         learning_rate: peak of the one-cycle schedule.
@@ -54,28 +58,6 @@ class Recipe:
     device: str
 
 
-def pick_device(name: str) -> torch.device:
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-
-
-def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to autocast to bfloat16; ``auto``: where it is faster than float32.
-
-    That is with matrix tiles (AMX), or with AVX-512 on AMD, whose bf16 products run at twice the rate of float32.
-    On Intel without AMX they do not: a ResNet20 step measured 1.3 times slower (``benchmarks/precision.py``).
-    """
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    amd = Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    faster = torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported())
-    # What the processor can do is not yet what the libraries use: ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA restrict
-    # them, and they then emulate bf16 on narrower kernels.
-    allowed = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return faster and allowed and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
 def train(
     model: nn.Module,
     training: tuple[Tensor, Tensor],
@@ -83,14 +65,17 @@ def train(
     recipe: Recipe,
     seed: int,
     checkpoint: Checkpoint,
-    report: Callable[[dict], None] = lambda row: None,
+    report: Callable[[dict[str, Any]], None] = lambda row: None,
     field: str = "learning_rate",
     within: str = "",
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Train ``model`` in place.
 
     Args:
+        model: gives logits (B, classes) of inputs (B, C, H, W); it ends on the CPU, in eval mode.
         training, validation: inputs (N, C, H, W) float32 and labels (N,) int64.
+        recipe: how to train.
+        seed: decides the order of the images and their augmentation; the same seed gives the same network.
         checkpoint: written after every epoch and resumed from.
         report: called with each epoch's row.
         field, within: for the message about divergence: the parameter that the learning rate comes from, and what this
@@ -103,88 +88,101 @@ def train(
     Raises:
         InputError: a loss is not finite; no checkpoint of that epoch is written.
     """
-    device = pick_device(recipe.device)
-    bf16 = uses_bf16(recipe.precision, device)
-    model.to(device, memory_format=memory_format(model))
-    optimiser = torch.optim.SGD(
-        model.parameters(), lr=0.0, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
-    )
-    steps = -(-len(training[1]) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.epochs * steps + 1, pct_start=recipe.warmup,
-        cycle_momentum=False,
-    )  # fmt: skip
-    history = _resume(checkpoint, model, optimiser, schedule)
-    for epoch in range(len(history), recipe.epochs):
-        model.train()
-        blame = {"place": f"epoch {epoch + 1}{within}", "field": field}
-        loss, accuracy = _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch, blame)
-        held = evaluate(model, validation[0].to(device), validation[1].to(device))
-        require_finite(held["loss"], "the validation loss", **blame)
-        history.append(
-            {
-                "step": epoch + 1,
-                "learning_rate": schedule.get_last_lr()[0],
-                "train_loss": loss,
-                "train_accuracy": accuracy,
-                "validation_loss": held["loss"],
-                "validation_accuracy": held["accuracy"],
-            }
-        )
-        _save(checkpoint, model, optimiser, schedule, history)
-        report(history[-1])
-    model.to("cpu", memory_format=torch.contiguous_format).eval()
+    work = _Training(model, training, validation, recipe, seed, field, within)
+    history = resume(work, recipe.epochs, checkpoint, report)
+    _move(model, torch.device("cpu"), torch.contiguous_format)
+    model.eval()
     return history
 
 
-def _epoch(model, optimiser, schedule, training, recipe, device, bf16, seed, epoch, blame) -> tuple[float, float]:
-    """One pass in random order; (mean loss, accuracy) over it."""
-    inputs, labels = training
-    order = torch.randperm(len(labels), generator=torch_generator(seed, "order", epoch))
-    draws = torch_generator(seed, "augmentation", epoch)
-    loss_sum = correct = 0.0
-    for step, batch in enumerate(order.split(recipe.batch), start=1):
-        images = crop_and_flip(inputs[batch], recipe.padding, recipe.flip, draws)
-        if epoch < recipe.early_epochs:
-            images = F.interpolate(images, size=recipe.early_size, mode="bilinear", antialias=True)
-        images = arranged(images.to(device), model)
-        target = labels[batch].to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(images)
-        logits = logits.float()
-        loss = F.cross_entropy(logits, target)
-        require_finite(loss.item(), f"the loss of step {step}", **blame)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        loss_sum += loss.item() * len(batch)
-        correct += (logits.argmax(1) == target).sum().item()
-    return loss_sum / len(labels), correct / len(labels)
+class _Training:
+    """`fishbone.nn.loop.Work` whose step is an epoch; arguments as `train` has them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        training: tuple[Tensor, Tensor],
+        validation: tuple[Tensor, Tensor],
+        recipe: Recipe,
+        seed: int,
+        field: str,
+        within: str,
+    ):
+        self.model, self.training, self.validation, self.recipe, self.seed = model, training, validation, recipe, seed
+        self.field, self.within = field, within
+        self.device = pick_device(recipe.device)
+        self.bf16 = uses_bf16(recipe.precision, self.device)
+        _move(model, self.device, memory_format(model))
+        sgd = Optimiser("sgd", recipe.learning_rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay)
+        optimiser = sgd.make(model.parameters())
+        if optimiser is None:
+            raise ValueError("the network has no parameters to train")
+        self.optimiser = optimiser
+        steps = -(-len(training[1]) // recipe.batch)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.learning_rate, total_steps=recipe.epochs * steps + 1, pct_start=recipe.warmup,
+            cycle_momentum=False,
+        )  # fmt: skip
+
+    def step(self, number: int) -> dict[str, Any]:
+        """One pass over the training split in random order, and a look at the validation split."""
+        place = f"epoch {number}{self.within}"
+        self.model.train()
+        loss, accuracy = self._pass(number - 1, place)
+        held = evaluate(self.model, *(part.to(self.device) for part in self.validation))
+        require_finite(held["loss"], "the validation loss", place, field=self.field)
+        return {
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            "validation_loss": held["loss"],
+            "validation_accuracy": held["accuracy"],
+        }
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and momenta; where the schedule stands."""
+        values = {"steps": self.schedule.last_epoch, "learning_rate": self.schedule.get_last_lr()[0]}
+        return pack("network", self.model, self.optimiser), values
+
+    def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Inverse of `pack`."""
+        unpack("network", tensors, self.model, self.optimiser)
+        self.schedule.last_epoch = values["steps"]
+        self.schedule._last_lr = [values["learning_rate"]]
+        self.optimiser.param_groups[0]["lr"] = values["learning_rate"]
+
+    def _pass(self, epoch: int, place: str) -> tuple[float, float]:
+        """(mean loss, accuracy) over the training split, while the weights change."""
+        inputs, labels = self.training
+        order = torch.randperm(len(labels), generator=torch_generator(self.seed, "order", epoch))
+        draws = torch_generator(self.seed, "augmentation", epoch)
+        loss_sum = correct = 0.0
+        for step, batch in enumerate(torch.split(order, self.recipe.batch), start=1):
+            images = crop_and_flip(inputs[batch], self.recipe.padding, self.recipe.flip, draws)
+            if epoch < self.recipe.early_epochs:
+                images = F.interpolate(images, size=self.recipe.early_size, mode="bilinear", antialias=True)
+            target = labels[batch].to(self.device)
+            logits = self._logits(images.to(self.device))
+            loss = F.cross_entropy(logits, target)
+            require_finite(loss.item(), f"the loss of step {step}", place, field=self.field)
+            self._descend(loss)
+            loss_sum += loss.item() * len(batch)
+            correct += (logits.argmax(1) == target).sum().item()
+        return loss_sum / len(labels), correct / len(labels)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """(B, classes) float32."""
+        images = arranged(images, self.model)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits: Tensor = self.model(images)
+        return logits.float()
+
+    def _descend(self, loss: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        self.schedule.step()
 
 
-def _save(checkpoint, model, optimiser, schedule, history) -> None:
-    momenta = {f"momentum/{i}": state["momentum_buffer"] for i, state in optimiser.state_dict()["state"].items()}
-    weights = {f"model/{name}": value for name, value in model.state_dict().items()}
-    state = {"history": history, "steps": schedule.last_epoch, "learning_rate": schedule.get_last_lr()[0]}
-    checkpoint.save(weights | momenta, state)
-
-
-def _resume(checkpoint, model, optimiser, schedule) -> list[dict]:
-    """Load weights, momenta and rate; returns the history so far (empty: start from the beginning)."""
-    saved = checkpoint.load()
-    if saved is None:
-        return []
-    tensors, state = saved
-    model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-    optimiser_state = optimiser.state_dict()
-    optimiser_state["state"] = {
-        int(n.removeprefix("momentum/")): {"momentum_buffer": t}
-        for n, t in tensors.items()
-        if n.startswith("momentum/")
-    }
-    optimiser_state["param_groups"][0]["lr"] = state["learning_rate"]
-    optimiser.load_state_dict(optimiser_state)
-    schedule.last_epoch = state["steps"]
-    schedule._last_lr = [state["learning_rate"]]
-    return state["history"]
+def _move(model: nn.Module, device: torch.device, arrangement: torch.memory_format) -> None:
+    model.to(device, memory_format=arrangement)  # type: ignore[call-overload]  # missing in torch's annotations

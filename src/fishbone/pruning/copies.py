@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fishbone.nn.checkpoint import Checkpoint, read_checked, write_checked
 from fishbone.pruning.operation import Operation
+from fishbone.pruning.trajectory import Saved, saved
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,17 @@ class Copies:
         network.load_state_dict(state)
         return mask
 
-    def resumed(self, progress: Checkpoint, steps: Sequence[float]) -> dict | None:
+    def resumed(self, progress: Checkpoint, steps: Sequence[float]) -> Saved | None:
         """What the checkpoint of `fishbone.pruning.trajectory.follow` along ``steps`` tells.
 
         It is of no use, and removed, without the copies made so far.
         """
-        saved = progress.load()
-        if saved is None:
+        found = saved(progress)
+        if found is None:
             return None
-        made = steps[: len(saved[1]["history"])]
+        made = steps[: found.steps]
         if all(self._file(sparsity).exists() for sparsity in made if sparsity in self.sparsities):
-            return saved[1]
+            return found
         progress.remove()
         return None
 

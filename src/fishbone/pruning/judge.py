@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fishbone.data.dataset import Dataset
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.memory_format import memory_format
-from fishbone.nn.train import uses_bf16
+from fishbone.nn.precision import uses_bf16
 from fishbone.pruning.images import Drawn, judging, recalibrated
 
 

@@ -1,7 +1,7 @@
 """A network at several sparsities as one artefact: ``NAME.safetensors`` with weights and masks and ``NAME.json``.
 
 Tensors are called ``SPARSITY/weights/PARAMETER`` and ``SPARSITY/mask/PARAMETER`` (bool, True: kept), and one sparsity
-is read without the others. The sidecar is that of `fishbone.nn.models`, once for all of them, with ``sparsities``.
+is read without the others. There is one `fishbone.nn.sidecar.Sidecar` for all of them, which lists the ``sparsities``.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fishbone.errors import InputError
-from fishbone.files import read_json, read_tensors, write_json, write_tensors
+from fishbone.files import read_tensors, write_tensors
 from fishbone.nn.models import restore
+from fishbone.nn.sidecar import Sidecar
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,37 @@ class Network:
     masks: Mapping[str, Tensor]
 
 
-def save_networks(path: Path, networks: Mapping[float, Network], description: dict) -> None:
-    """Write ``networks``, by sparsity, to ``path``, and ``description`` to ``path`` with suffix .json."""
+def save_networks(path: Path, networks: Mapping[float, Network], sidecar: Sidecar) -> None:
+    """Write several networks to ``path``, and their sidecar to ``path`` with suffix .json.
+
+    Args:
+        path: of the weights and masks.
+        networks: by sparsity.
+        sidecar: of any of them.
+    """
     tensors = {}
     for sparsity, network in networks.items():
         tensors |= {f"{sparsity}/weights/{name}": value for name, value in network.model.state_dict().items()}
         tensors |= {f"{sparsity}/mask/{name}": mask for name, mask in network.masks.items()}
     write_tensors(path, tensors)
-    write_json(path.with_suffix(".json"), description | {"sparsities": list(networks)})
+    sidecar.model_copy(update={"sparsities": tuple(networks)}).write(path.with_suffix(".json"))
 
 
-def load_network(path: Path, sparsity: float | None = None) -> tuple[Network, dict]:
-    """(the network in eval mode, sidecar without ``sparsities``); ``sparsity`` None: of a file that holds one network.
+def load_network(path: Path, sparsity: float | None = None) -> tuple[Network, Sidecar]:
+    """One network in eval mode, and the sidecar of it alone: without ``sparsities``.
+
+    Args:
+        path: what `save_networks` or `fishbone.nn.models.save_model` wrote.
+        sparsity: of the network; None where the file holds one.
 
     Raises:
         InputError: a file is missing or damaged, weights and sidecar do not belong together, or there is no such
             sparsity; names those that there are.
     """
-    description = read_json(path.with_suffix(".json"))
-    known = description.pop("sparsities", None)
+    sidecar = Sidecar.read(path.with_suffix(".json"))
+    known, alone = sidecar.sparsities, sidecar.model_copy(update={"sparsities": None})
     if sparsity is None and known is None:
-        return Network(restore(description["architecture"], read_tensors(path)[0], path), {}), description
+        return Network(restore(sidecar.architecture, read_tensors(path)[0], path), {}), alone
     if known is None:
         problem, remedy = "the file holds one network", "Leave it out."
         raise InputError(problem, file=path, field="--sparsity", value=sparsity, remedy=remedy)
@@ -51,4 +62,4 @@ def load_network(path: Path, sparsity: float | None = None) -> tuple[Network, di
         problem, remedy = "none of the networks in the file", f"Give one of {', '.join(map(str, known))}."
         raise InputError(problem, file=path, field="--sparsity", value=sparsity, remedy=remedy)
     weights, masks = (read_tensors(path, f"{sparsity}/{kind}/")[0] for kind in ("weights", "mask"))
-    return Network(restore(description["architecture"], weights, path), masks), description
+    return Network(restore(sidecar.architecture, weights, path), masks), alone

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from fishbone.curvature.drift import Drift
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.protocol import Estimator
+from fishbone.nn.pack import pack, under, unpack
 from fishbone.pruning.compensation import Compensation, Solver, compensate, independent
 from fishbone.pruning.cost import hand_back
 from fishbone.pruning.masks import group_losses, keep, saliency
@@ -150,15 +151,11 @@ class Operation:
         """Everything beside the arguments; `restore` takes it up."""
         own = {"mask": self.mask, "anchor": self.anchor, "steps": torch.tensor(self.steps)}
         estimator = {f"estimator/{name}": value for name, value in self.estimator.state().items()}
-        network = {f"network/{name}": value for name, value in self.model.state_dict().items()}
-        return own | estimator | network
+        return own | estimator | pack("network", self.model)
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a state that `state` gave."""
         self.mask, self.anchor = state["mask"], state["anchor"]
         self.steps = int(state["steps"])
-        self.model.load_state_dict(_under("network/", state))
-        self.estimator.restore(_under("estimator/", state))
-
-
-def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        unpack("network", state, self.model)
+        self.estimator.restore(under("estimator/", state))

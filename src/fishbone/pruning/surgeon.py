@@ -26,7 +26,7 @@ from fishbone.pruning.masks import cubic_steps, geometric_steps
 from fishbone.pruning.methods import METHODS, estimators
 from fishbone.pruning.operation import Operation, Surgery
 from fishbone.pruning.patterns import check, parse_pattern
-from fishbone.pruning.trajectory import follow, score_dampings
+from fishbone.pruning.trajectory import follow, saved, score_dampings
 
 SCHEDULES = {"geometric": geometric_steps, "cubic": cubic_steps}
 SCOPES = ("global", "layer")
@@ -178,8 +178,8 @@ class Surgeon:
         work = {"path": path, "pattern": pattern, "scope": scope, "solver": vars(solver), "gammas": list(gammas)}
         network = {"network": _digest(self.model.state_dict().values())}
         progress = Checkpoint(checkpoint, self.identity | work | network)
-        saved = progress.load()
-        losses = saved[1]["notes"] if saved else self._losses(gammas, operation, path)
+        resumed = saved(progress)
+        losses = resumed.notes if resumed else self._losses(gammas, operation, path)
         gamma = float(min(losses, key=losses.get)) if losses else float(gammas[0])
         final = operation(self.model, gamma, False)
         judge = "validation_loss_without_recalibration", self._loss

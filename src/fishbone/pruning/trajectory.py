@@ -6,18 +6,24 @@ bit-identically. The damping is chosen beforehand, by short trajectories judged 
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.divergence import is_finite
+from fishbone.nn.loop import resume
 from fishbone.pruning.operation import Operation
 
 NO_METER = nullcontext()
+
+
+Notes = dict[str, float]
 
 
 def follow(
@@ -25,19 +31,20 @@ def follow(
     steps: Sequence[float],
     judge: tuple[str, Callable[[nn.Module], float]],
     checkpoint: Checkpoint,
-    notes: dict,
-    report: Callable[[dict], None] = lambda row: None,
+    notes: Notes,
+    report: Callable[[dict[str, Any]], None] = lambda row: None,
     retrain: Callable[[Operation, int], None] = lambda operation, step: None,
     keep: Callable[[Operation, float], None] = lambda operation, sparsity: None,
-    meter: AbstractContextManager = NO_METER,
-) -> list[dict]:
+    meter: AbstractContextManager[object] = NO_METER,
+) -> list[dict[str, Any]]:
     """Prune to each sparsity of ``steps`` in turn.
 
     Args:
         operation: new; its model ends at the last sparsity.
+        steps: rising sparsities in (0, 1).
         judge: a column of the history and what fills it, such as the validation accuracy.
         checkpoint: written after every step and resumed from.
-        notes: JSON-able facts to keep in the checkpoint.
+        notes: JSON-able facts to keep in the checkpoint; `saved` gives them back.
         report: called with each step's row.
         retrain: called after each step with the number of steps taken; trains the weights that are left.
         keep: called then with the step's sparsity, and before the checkpoint is written.
@@ -52,18 +59,58 @@ def follow(
         InputError: removing weights led to a network that is not finite, or its curvature cannot be inverted; nothing
             of that step is kept.
     """
-    column, judged = judge
-    history = _resume(checkpoint, operation)
-    for sparsity in steps[len(history) :]:
-        with meter:
+    work = _Trajectory(operation, steps, judge, notes, retrain, keep, meter)
+    return resume(work, len(steps), checkpoint, report)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the checkpoint of a trajectory tells: how many ``steps`` are done, and its ``notes``."""
+
+    steps: int
+    notes: Notes
+
+
+def saved(checkpoint: Checkpoint) -> Saved | None:
+    """What the checkpoint of `follow` tells; None where there is nothing to resume.
+
+    Raises:
+        InputError: the file is damaged, or another process works on it.
+    """
+    found = checkpoint.load()
+    return None if found is None else Saved(len(found[1]["history"]), found[1]["work"]["notes"])
+
+
+@dataclass(frozen=True)
+class _Trajectory:
+    """`fishbone.nn.loop.Work` whose step is a sparsity; fields as `follow` has them."""
+
+    operation: Operation
+    sparsities: Sequence[float]
+    judge: tuple[str, Callable[[nn.Module], float]]
+    notes: Notes
+    retrain: Callable[[Operation, int], None]
+    keep: Callable[[Operation, float], None]
+    meter: AbstractContextManager[object]
+
+    def step(self, number: int) -> dict[str, Any]:
+        """Prune to the next sparsity, retrain, keep and judge."""
+        operation, sparsity = self.operation, self.sparsities[number - 1]
+        with self.meter:
             log = _prune(operation, sparsity)
-        retrain(operation, len(history) + 1)
-        keep(operation, sparsity)
-        row = {"step": len(history) + 1, "sparsity": (~operation.mask).double().mean().item()}
-        history.append(row | {column: judged(operation.model)} | log)
-        checkpoint.save(operation.state(), {"history": history, "notes": notes})
-        report(history[-1])
-    return history
+        self.retrain(operation, number)
+        self.keep(operation, sparsity)
+        column, judged = self.judge
+        reached = (~operation.mask).double().mean().item()
+        return {"sparsity": reached, column: judged(operation.model)} | log
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The operation's state; the notes."""
+        return self.operation.state(), {"notes": self.notes}
+
+    def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Inverse of `pack`; the notes are as they were given."""
+        self.operation.restore(dict(tensors))
 
 
 def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
@@ -76,15 +123,6 @@ def _prune(operation: Operation, sparsity: float) -> dict[str, float]:
             return log
         problem = "the network is not finite"
     raise InputError(f"at sparsity {sparsity} {problem}", field="gammas", remedy="Give greater ones.")
-
-
-def _resume(checkpoint: Checkpoint, operation: Operation) -> list[dict]:
-    saved = checkpoint.load()
-    if saved is None or not saved[1]["history"]:
-        return []
-    tensors, state = saved
-    operation.restore(tensors)
-    return state["history"]
 
 
 def score_dampings(

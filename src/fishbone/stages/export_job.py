@@ -39,7 +39,7 @@ def export(variants: Sequence[Variant], data: Path, params: Params, report: Call
     by_source: dict[Source, list[Variant]] = {}
     for variant in variants:
         by_source.setdefault(variant.source, []).append(variant)
-    networks = {source: _load(source, dataset, data) for source in by_source}
+    networks = {source: _load(source, dataset) for source in by_source}
     for variant in variants:
         for stale in (variant.out, _facts_of(variant)):
             stale.unlink(missing_ok=True)
@@ -75,15 +75,13 @@ def _export(
         raise GateError(f"{variant.out.stem} of {variant.source.weights} was not exported: {error}") from error
 
 
-def _load(source: Source, dataset: Dataset, data: Path) -> tuple[nn.Module, dict]:
+def _load(source: Source, dataset: Dataset) -> tuple[nn.Module, dict]:
     """(network, what its provenance says of it)."""
-    network, description = load_network(source.weights, source.sparsity)
-    if description["data"]["sha256"] != dataset.digest:
-        problem = f"not the data that {source.weights} belongs to ({description['data']['name']})"
-        raise InputError(problem, file=data, remedy="Give the file that the network was trained on.")
+    network, sidecar = load_network(source.weights, source.sparsity)
+    sidecar.check_data(dataset, source.weights)
     check_masks(network.model, network.masks, source.weights)
     chosen = {} if source.sparsity is None else {"parent_sparsity": source.sparsity}
-    return network.model, description | {"parent": sha256(source.weights)} | chosen
+    return network.model, sidecar.content() | {"parent": sha256(source.weights)} | chosen
 
 
 def _without_channels(network: nn.Module, dataset: Dataset, fraction: float, chosen: Channels) -> tuple:

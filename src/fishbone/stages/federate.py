@@ -81,7 +81,8 @@ def command(method: str, data: Path, seed: int, params: Params, checkpoint: Path
     from fishbone.nn.checkpoint import Checkpoint
     from fishbone.nn.divergence import require_finite
     from fishbone.nn.evaluate import evaluate
-    from fishbone.nn.models import build, save_model, sidecar
+    from fishbone.nn.models import build, save_model
+    from fishbone.nn.sidecar import Sidecar
 
     torch.set_num_threads(params.threads)
     try_output(out / "metrics.json")
@@ -108,7 +109,7 @@ def command(method: str, data: Path, seed: int, params: Params, checkpoint: Path
     end = run(start, params.rounds, advance, lambda weights: score(weights, validation), progress, _print, field)
     final = score(end.weights, test)
     require_finite(final["loss"], "the test loss", f"round {params.rounds}, the last", field=field)
-    save_model(out / "model.safetensors", model, sidecar(architecture, dataset))
+    save_model(out / "model.safetensors", model, Sidecar.of(architecture, dataset))
     _write(out, end, final, facts)
     progress.remove()
     click.echo(f"test accuracy {final['accuracy']:.4f}, test loss {final['loss']:.4f}")

@@ -65,9 +65,10 @@ def prune(
     torch.set_num_threads(params.threads)
     try_output(out / "metrics.json")
     dataset = load_dataset(data)
-    network, description = load_model(model)
+    network, sidecar = load_model(model)
     method = (METHODS | VARIANTS)[name]
-    _check(params, method, dataset, description, data)
+    sidecar.check_data(dataset, model)
+    _check(params, method, dataset)
     if not is_finite(network):
         raise InputError("holds weights that are not finite", file=model, remedy="Train it again.")
     parent = sha256(model)
@@ -88,7 +89,7 @@ def prune(
     saved = copies.resumed(progress, steps)
     with Meter() as whole:
         begun = time.perf_counter()
-        scores = saved["notes"] if saved else _tune(method, params, network, operations(trial=True), judge)
+        scores = saved.notes if saved else _tune(method, params, network, operations(trial=True), judge)
         tuned = time.perf_counter()
         chosen = {"gamma": float(max(scores, key=scores.get))} if method.damped else {}
         dense = judge.whole(network, "test")["accuracy"]
@@ -113,7 +114,7 @@ def prune(
         networks[sparsity] = Network(judge.recalibrated(network), gradients.layout.tensors(mask))
         metrics |= _tested(sparsity, network, networks[sparsity].model, mask, judge, method)
     metrics |= {key: value for key, value in history[0].items() if key.startswith("auxiliary_loss")}
-    save_networks(out / "networks.safetensors", networks, description | {"parent": parent})
+    save_networks(out / "networks.safetensors", networks, sidecar.derived(parent))
     write_history(out / "history.csv", history)
     write_json(out / "cost.json", dict.fromkeys(cost) if saved else cost)  # a resumed run saw only a part
     write_json(out / "metrics.json", metrics)
@@ -212,10 +213,7 @@ def _blame(method: Method) -> dict[str, str]:
     return {"field": "sparsities", "remedy": "Leave it out."}
 
 
-def _check(params: Params, method: Method, dataset: Dataset, description: dict, file: Path) -> None:
-    if description["data"]["sha256"] != dataset.digest:
-        remedy = f"Give {description['data']['name']}.npz as it was then, or train again."
-        raise InputError("the network was trained on other data", file=file, remedy=remedy)
+def _check(params: Params, method: Method, dataset: Dataset) -> None:
     if params.fisher == "labels" and params.temperature != 1:
         remedy = "Set temperature to 1, or fisher to exact or signs."
         raise InputError(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fishbone.data.dataset import channels_first
+from fishbone.data.images import normalise
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +56,8 @@ class FeatureSpace:
         """uint8 (N, H, W, C) → (N, d) float32."""
         parts = []
         for start in range(0, len(images), batch):
-            scaled = (images[start : start + batch].astype(np.float32) / 255 - self.mean) / self.std
-            inputs = torch.from_numpy(channels_first(scaled))
-            parts.append(self.classifier.features(inputs))
+            inputs = normalise(images[start : start + batch], self.mean, self.std)
+            parts.append(self.classifier.features(torch.from_numpy(inputs)))
         return torch.cat(parts)
 
     @torch.no_grad()

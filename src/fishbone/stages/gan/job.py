@@ -18,7 +18,8 @@ from fishbone.gan.samples import write_grid
 from fishbone.gan.setting import Population, Setting
 from fishbone.gan.training import train
 from fishbone.nn.checkpoint import Checkpoint
-from fishbone.nn.models import load_model, save_model, sidecar
+from fishbone.nn.models import load_model, save_model
+from fishbone.nn.sidecar import Sidecar
 from fishbone.privacy.audit import RawImageAudit
 from fishbone.seeding import numpy_generator
 from fishbone.split.planner import Capacity
@@ -71,7 +72,7 @@ def run(
     architecture = {
         "name": "dcgan_generator", "shape": list(dataset.shape), "width": params.width, "latent": params.latent
     }  # fmt: skip
-    save_model(out / "generator.safetensors", game.generator.eval(), sidecar(architecture, dataset))
+    save_model(out / "generator.safetensors", game.generator.eval(), Sidecar.of(architecture, dataset))
     write_history(out / "history.csv", history)
     write_grid(out / "samples.png", images[:64], columns=8, zoom=2)
     scores["fcd_validation"] = history[-1]["fcd_validation"]
@@ -82,19 +83,12 @@ def run(
 
 
 def _feature_space(path: Path, dataset: Dataset) -> FeatureSpace:
-    classifier, description = load_model(path)
-    if description["data"]["sha256"] != dataset.digest:
-        raise InputError(
-            "was trained on other data",
-            file=path,
-            field="data.sha256",
-            value=description["data"]["sha256"],
-            remedy=f"Train it on this {dataset.name}.",
-        )
+    classifier, sidecar = load_model(path)
+    sidecar.check_data(dataset, path)
     if not hasattr(classifier, "features"):
-        name = description["architecture"]["name"]
+        name = sidecar.architecture["name"]
         raise InputError("has no features", file=path, field="architecture.name", value=name, remedy="Give a resnet.")
-    return FeatureSpace(classifier, description["mean"], description["std"])
+    return FeatureSpace(classifier, *sidecar.normalisation)
 
 
 def _setting(method: str, dataset: Dataset, params: Params, seed: int) -> Setting:

@@ -1,0 +1,1 @@
+"""The stage ``train``: a ResNet on a prepared data set."""
