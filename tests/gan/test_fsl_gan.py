@@ -35,8 +35,8 @@ from fishbone.gan import losses
 from fishbone.gan.batches import noise
 from fishbone.gan.in_process import over_users
 from fishbone.gan.messages import POLICY, SERVER
+from fishbone.gan.method import User
 from fishbone.gan.methods.fsl_gan import FslGan
-from fishbone.gan.rounds import User
 from fishbone.nn.pack import under
 from fishbone.privacy.audit import RawImageAudit, RawImageFound
 from fishbone.split.messages import HELPER, OWNER, Activation
@@ -78,7 +78,7 @@ def test_one_user_equals_the_centralised_gan_bit_for_bit(devices):
 
 def test_cutting_the_discriminators_changes_no_bit():
     split, whole = fsl_gan(devices=DEVICES), fsl_gan(devices=WHOLE)
-    assert [len(user.devices) for user in split.rounds.users] == [3, 1, 2]
+    assert [len(user.parts) for user in split.rounds.users] == [3, 1, 2]
     assert play(split) == play(whole)
     assert equal(end(split), end(whole))
 
@@ -235,7 +235,7 @@ def test_bytes_are_those_of_the_protocol():
     assert costs["bytes_generated"] == costs["bytes_feedback"] == 6 * 12 * 64 * 4
     # conv1 gives 4x4x4, conv2 2x2x8 elements an image; three passes an image pair.
     first, second = 4 * 16, 4 * 8
-    sizes = [[device.layers for device in user.devices] for user in game.rounds.users]
+    sizes = [[part.layers for part in user.parts] for user in game.rounds.users]
     assert sizes == [[1, 1, 2], [4], [2, 2]]
     assert costs["bytes_activations"] == 6 * 3 * 4 * (6 * (first + second) + 4 * second)
     assert costs["bytes_gradients"] == costs["bytes_activations"]

@@ -126,6 +126,20 @@ def test_round_that_nobody_finishes_changes_no_weights_and_is_counted():
     assert all(math.isfinite(loss) for loss in game.round(2).values())
 
 
+def test_users_that_all_fail_in_one_step_leave_the_generator_as_it_was_after_the_step_before():
+    game = faulty(Fault("drop", kind="feedback", times=None, after=3))
+    one = fsl_gan()
+    one.rounds.steps = 1
+    assert play(game, 1) == play(one, 1)
+    parameters = zip(game.generator.parameters(), one.generator.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in parameters)
+    assert [(absence.step, absence.user) for absence in game.rounds.absences] == [
+        (1, "user0"),
+        (1, "user1"),
+        (1, "user2"),
+    ]
+
+
 def test_absences_are_among_the_costs_only_where_there_were_any():
     healthy, game = fsl_gan(), faulty(Fault("nan", kind="feedback", times=2))
     play(healthy), play(game)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from fishbone.gan.messages import SERVER
-from fishbone.gan.rounds import Absence, User
+from fishbone.gan.method import User
+from fishbone.gan.rounds import Absence
 from fishbone.nn.dcgan import Generator
 from fishbone.split.planner import Layer, measure
 from fishbone.wire.traffic import Key
@@ -103,10 +104,10 @@ def _devices(user: User, sent: Mapping[str, int], layers: Sequence[Layer], steps
     """Bytes sent, multiply-accumulates and parameters of each of the user's devices."""
     rest = iter(layers)
     costs = {}
-    for index, device in enumerate(user.devices):
-        mine = list(islice(rest, device.layers))
-        name = device.address.replace("/", "_")
-        costs[f"bytes_sent_{name}"] = sent[device.address]
+    for index, part in enumerate(user.parts):
+        mine = list(islice(rest, part.layers))
+        name = part.address.replace("/", "_")
+        costs[f"bytes_sent_{name}"] = sent[part.address]
         costs[f"macs_{name}"] = discriminator_macs(mine, steps * user.batch, first=index == 0)
         costs[f"parameters_{name}"] = sum(layer.parameters for layer in mine)
     return costs

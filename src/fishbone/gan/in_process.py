@@ -1,5 +1,6 @@
 """A game over users with all parties in this process: actors on a `Memory`, which each know others by address only."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +9,9 @@ from torch import Tensor, nn
 from fishbone.gan import account
 from fishbone.gan.batches import share_batch
 from fishbone.gan.messages import POLICY, SERVER
+from fishbone.gan.method import Method, Part, User
 from fishbone.gan.owner import PASSES, Owner
-from fishbone.gan.rounds import Device, Method, Rounds, User
+from fishbone.gan.rounds import Rounds
 from fishbone.gan.server import Server
 from fishbone.gan.setting import Population, Setting
 from fishbone.nn.dcgan import Generator
@@ -18,7 +20,7 @@ from fishbone.split.chain import segments
 from fishbone.split.planner import balanced, measure
 from fishbone.wire.actor import Packed
 from fishbone.wire.memory import Memory
-from fishbone.wire.traffic import Traffic
+from fishbone.wire.traffic import Key, Traffic
 
 
 class InProcess:
@@ -61,8 +63,7 @@ class InProcess:
         self.rounds.unpack(tensors, values["rounds"])
         parties = values["parties"].items()
         self.memory.unpack({address: Packed(under(f"party/{address}/", tensors), found) for address, found in parties})
-        self.traffic.bytes.clear()
-        self.traffic.bytes.update({tuple(key): count for *key, count in values["traffic"]})
+        self.traffic.bytes = Counter({Key(*key): count for *key, count in values["traffic"]})
 
     def costs(self, rounds: int) -> dict[str, int]:
         layers = measure(self.discriminator, self.shape)
@@ -118,7 +119,7 @@ def _user(
     memory.attach(first, Owner(name, parts[first], images, batch, seed))
     for address in others:
         memory.attach(address, parts[address])
-    devices = [
-        Device(address, size, tuple(parts[address].module.state_dict())) for address, size in placed.items()
+    held = [
+        Part(address, size, tuple(parts[address].module.state_dict())) for address, size in placed.items()
     ]  # fmt: skip
-    return User(name, len(images), batch, tuple(devices))
+    return User(name, len(images), batch, tuple(held))

@@ -11,14 +11,14 @@ weights of the others are then those of a game without it. What it gave in earli
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from fishbone.gan import checks
 from fishbone.gan.messages import Feedback, Generated
+from fishbone.gan.method import Method, User, Weights
 from fishbone.gan.server import Server
 from fishbone.nn.divergence import require_finite
 from fishbone.nn.optimiser import Optimiser
@@ -29,60 +29,6 @@ from fishbone.wire.errors import LinkError
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Weights = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where a part of a discriminator is: the number of its layers, and the names of their weights."""
-
-    address: str
-    layers: int
-    names: tuple[str, ...]
-
-    def part(self, weights: Weights) -> dict[str, Tensor]:
-        """Of a whole discriminator's weights, those of this device."""
-        return {name: weights[name] for name in self.names}
-
-
-@dataclass(frozen=True)
-class User:
-    """What the server knows of a user.
-
-    Args:
-        name: unique; users act and are summed in the order of their names.
-        images: how many it owns.
-        batch: how many of them, and of generated ones, it takes in a step.
-        devices: in the order of the forward pass; the first one owns the images.
-    """
-
-    name: str
-    images: int
-    batch: int
-    devices: tuple[Device, ...]
-
-
-class Method(Protocol):
-    """What makes a game over users MD-GAN, FSL-GAN or another: a value, which a round replaces by the next one."""
-
-    def discriminator(self, user: str) -> Weights:
-        """The weights that this user begins the next round with."""
-
-    def shares(self, users: Sequence[User]) -> dict[User, Fraction]:
-        """The weights of the feedback and the losses of the users that are still there in a step."""
-
-    def collect(self, weights: Mapping[User, Weights]) -> Self:
-        """The method after a round: here discriminators are averaged, swapped between users, or kept.
-
-        Args:
-            weights: of the discriminator of each user that finished the round.
-        """
-
-    def pack(self) -> dict[str, Tensor]:
-        """Its weights by names for a checkpoint."""
-
-    def unpack(self, tensors: Mapping[str, Tensor]) -> Self:
-        """Inverse of `pack`; other names are ignored."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +107,7 @@ class Rounds:
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything of the server that the next round depends on: (tensors, JSON)."""
-        values = {"base": self._base, "absences": [asdict(absence) for absence in self.absences]}
+        values = {"base": dict(self._base), "absences": [asdict(absence) for absence in self.absences]}
         return self.server.pack() | self.method.pack(), values
 
     def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -174,15 +120,16 @@ class Rounds:
     def _step(self, round_: int, step: int, present: Sequence[User]) -> tuple[list[User], Tensor]:
         """(users that are still there, weighted means of their two losses) after one step of the generator."""
         batches = [user.batch for user in present]
-        images = dict(zip(present, self.server.generate(step, sum(batches)).split(batches), strict=True))
+        images = dict(zip(present, torch.split(self.server.generate(step, sum(batches)), batches), strict=True))
         answers = self._each(present, round_, step, lambda user: self._play(user, round_, step, images[user]))
+        if not answers:
+            return [], torch.zeros(2, dtype=torch.float64)
         shares = {user: float(share) for user, share in self.method.shares(list(answers)).items()}
         feedback = [
             answers[user].gradient * shares[user] if user in answers else torch.zeros_like(part)
             for user, part in images.items()
         ]
-        if answers:
-            self.server.learn(torch.cat(feedback))
+        self.server.learn(torch.cat(feedback))
         means = torch.zeros(2, dtype=torch.float64)
         for user, answer in answers.items():
             pair = [answer.discriminator_loss, answer.generator_loss]
@@ -203,19 +150,19 @@ class Rounds:
         return answers
 
     def _begin(self, user: User, round_: int, weights: Weights) -> None:
-        for device in user.devices:
-            message = Begin(round_, self._base[user.name], self.optimiser, device.part(weights))
-            checks.begun(self.link.ask(device.address, message, self.deadline), round_)
+        for part in user.parts:
+            message = Begin(round_, self._base[user.name], self.optimiser, part.of(weights))
+            checks.begun(self.link.ask(part.address, message, self.deadline), round_)
 
     def _play(self, user: User, round_: int, step: int, images: Tensor) -> Feedback:
-        answer = self.link.ask(user.devices[0].address, Generated(step, images), self.deadline)
+        answer = self.link.ask(user.parts[0].address, Generated(step, images), self.deadline)
         if isinstance(answer, Diverged):
             require_finite(answer.loss, "the loss", f"round {round_}, step {step + 1}", field=self.field)
         return checks.feedback(answer, step, images)
 
     def _finish(self, user: User, round_: int, weights: Weights) -> Weights:
         parts: dict[str, Tensor] = {}
-        for device in user.devices:
-            answer = self.link.ask(device.address, Finish(round_), self.deadline)
-            parts |= checks.update(answer, round_, device.part(weights))
+        for part in user.parts:
+            answer = self.link.ask(part.address, Finish(round_), self.deadline)
+            parts |= checks.update(answer, round_, part.of(weights))
         return parts

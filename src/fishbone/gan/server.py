@@ -6,11 +6,12 @@ Per step: images x_f = G(z) go out; dL/dx_f comes back; dL/dw = (∂x_f/∂w)ᵀ
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from fishbone.gan.batches import noise
 from fishbone.nn.dcgan import Generator
-from fishbone.nn.optimiser import Optimiser
+from fishbone.nn.optimiser import Optimiser, apply
 from fishbone.nn.pack import pack, unpack
 
 
@@ -35,11 +36,16 @@ class Server:
         return self._generated.detach()
 
     def learn(self, feedback: Tensor) -> None:
-        """One step on dL/dx_f (count, C, H, W) for the images of the last `generate`."""
-        self._generated.backward(feedback)
+        """One step on dL/dx_f (count, C, H, W) for the images of the last `generate`.
+
+        Raises:
+            RuntimeError: they were learnt from already, or there are none.
+        """
+        if self._generated is None:
+            raise RuntimeError("feedback on images that were not generated")
+        torch.autograd.backward(self._generated, feedback)
         self._generated = None
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        apply(self.optimiser)
 
     def pack(self) -> dict[str, Tensor]:
         """Generator and optimiser by name; between steps."""

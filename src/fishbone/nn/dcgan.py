@@ -58,7 +58,8 @@ class Generator(nn.Module):
         _glorot(self)
 
     def forward(self, noise: Tensor) -> Tensor:
-        return self.layers(noise)
+        images: Tensor = self.layers(noise)
+        return images
 
 
 class Discriminator(nn.Sequential):
@@ -90,5 +91,5 @@ def _glorot(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def _weighted(module: nn.Module) -> Iterator[nn.Module]:
+def _weighted(module: nn.Module) -> Iterator[nn.Linear | nn.Conv2d | nn.ConvTranspose2d]:
     return (m for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)))

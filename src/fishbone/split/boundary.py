@@ -9,6 +9,8 @@ gradient, bit for bit on one host (Vepakomma et al. 2018, arXiv 1812.00564).
 import torch
 from torch import Tensor, nn
 
+from fishbone.nn.optimiser import apply
+
 
 class Stage:
     """A module on one device: the forward pass, the backward pass and its own optimiser.
@@ -41,7 +43,7 @@ class Stage:
             raise RuntimeError(f"forward {tag!r} still waits for its backward pass")
         leaf = received.detach().requires_grad_(input_gradient and received.is_floating_point())
         # A leaf that wants a gradient may not be changed in place, as a first layer ``ReLU(inplace=True)`` would.
-        output = self.module(leaf.clone())
+        output: Tensor = self.module(leaf.clone())
         self._pending[tag] = (leaf, output)
         return output.detach()
 
@@ -64,11 +66,9 @@ class Stage:
         if not weight_gradients:
             return torch.autograd.grad(output, leaf, gradient)[0]
         if output.requires_grad:
-            output.backward(gradient)
+            torch.autograd.backward(output, gradient)
         return leaf.grad
 
     def step(self) -> None:
         """Apply and clear the accumulated gradients; a stage without parameters does nothing."""
-        if self.optimiser is not None:
-            self.optimiser.step()
-            self.optimiser.zero_grad(set_to_none=True)
+        apply(self.optimiser)

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from fishbone.nn.dropout import key_dropout
@@ -143,9 +144,10 @@ class Segment:
         stage, learn, tag = state.session.stage, self.passes[purpose].learn, f"{step} {purpose}"
         key_dropout(stage.module, self.chain, tag)
         output = stage.forward(received, tag, input_gradient)
-        loss, gradient = self._judge(step, purpose, output) if self.after is None else self._ask(
-            link, Activation(step, purpose, output)
-        )  # fmt: skip
+        if self.after is None:
+            loss, gradient = judge(self.passes[purpose], step, output)
+        else:
+            loss, gradient = ask(link, self.after, Activation(step, purpose, output))
         if gradient is None:
             return loss, None
         returned = stage.backward(gradient, tag, weight_gradients=learn)
@@ -174,23 +176,30 @@ class Segment:
         """Inverse of `pack`."""
         return SegmentState({round_: under(f"{round_}/", packed.tensors) for round_ in packed.values["rounds"]})
 
-    def _judge(self, step: int, purpose: str, output: Tensor) -> tuple[float, Tensor | None]:
-        """(loss, dL/d(output)) of the network's output."""
-        leaf = output.detach().requires_grad_()
-        loss = self.passes[purpose].loss(leaf, step)
-        if not math.isfinite(loss.item()):
-            return loss.item(), None
-        loss.backward()
-        return loss.item(), leaf.grad
 
-    def _ask(self, link: Link, activation: Activation) -> tuple[float, Tensor | None]:
-        match link.ask(self.after, activation):
-            case Diverged(loss=loss):
-                return loss, None
-            case Gradient(loss=loss, value=value) if fits(value, activation.value):
-                return loss, value
-            case answer:
-                raise Malformed(f"{answer.kind} from {self.after} is no gradient of what it was asked with")
+def judge(what: Pass, step: int, output: Tensor) -> tuple[float, Tensor | None]:
+    """(loss, dL/d(output)) of the network's output; None in place of the gradient of a loss that is not finite."""
+    leaf = output.detach().requires_grad_()
+    loss = what.loss(leaf, step)
+    if not math.isfinite(loss.item()):
+        return loss.item(), None
+    torch.autograd.backward(loss)
+    return loss.item(), leaf.grad
+
+
+def ask(link: Link, address: str, activation: Activation) -> tuple[float, Tensor | None]:
+    """(loss, dL/d(activation)) as the party there says; None in place of the gradient where it says `Diverged`.
+
+    Raises:
+        LinkError: no usable answer.
+    """
+    match link.ask(address, activation):
+        case Diverged(loss=loss):
+            return loss, None
+        case Gradient(loss=loss, value=value) if fits(value, activation.value):
+            return loss, value
+        case answer:
+            raise Malformed(f"{answer.kind} from {address} is no gradient of what it was asked with")
 
 
 def fits(tensor: Tensor, other: Tensor) -> bool:

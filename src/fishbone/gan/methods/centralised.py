@@ -16,7 +16,7 @@ from fishbone.gan.setting import Population, Setting
 from fishbone.nn.dcgan import Discriminator, Generator
 from fishbone.nn.divergence import require_finite
 from fishbone.nn.dropout import key_dropout
-from fishbone.nn.optimiser import Optimiser
+from fishbone.nn.optimiser import Optimiser, apply
 from fishbone.nn.pack import pack, unpack
 from fishbone.split.planner import measure
 
@@ -75,24 +75,20 @@ class Centralised:
         real = self.images[positions(len(self.images), self.batch, step, self.seed, NAME)]
         generated = self.generator(noise(self.batch, self.generator.latent, self.seed, step))
         loss = losses.discriminator(self._judge(torch.cat([real, generated.detach()]), f"{step} learn"))
-        loss.backward()
-        self._apply(self.discriminator_optimiser)
+        torch.autograd.backward(loss)
+        apply(self.discriminator_optimiser)
 
         self.discriminator.requires_grad_(False)
         fooled = losses.generator(self._judge(generated, f"{step} feedback"))
-        fooled.backward()
+        torch.autograd.backward(fooled)
         self.discriminator.requires_grad_(True)
-        self._apply(self.generator_optimiser)
+        apply(self.generator_optimiser)
         return loss.item(), fooled.item()
 
     def _judge(self, images: Tensor, tag: str) -> Tensor:
         key_dropout(self.discriminator, NAME, tag)
-        return self.discriminator(images)
-
-    @staticmethod
-    def _apply(optimiser: torch.optim.Optimizer) -> None:
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        logits: Tensor = self.discriminator(images)
+        return logits
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next round depends on: (tensors, JSON)."""

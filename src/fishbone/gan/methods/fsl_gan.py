@@ -12,7 +12,7 @@ from fractions import Fraction
 from torch import Tensor
 
 from fishbone.gan.in_process import InProcess, over_users
-from fishbone.gan.rounds import User, Weights
+from fishbone.gan.method import User, Weights
 from fishbone.gan.setting import Population, Setting
 from fishbone.nn.averages import weighted_mean
 from fishbone.nn.pack import under
@@ -22,7 +22,7 @@ PREFIX = "discriminator/"
 
 @dataclass(frozen=True, eq=False)
 class FslGan:
-    """A `fishbone.gan.rounds.Method`.
+    """A `fishbone.gan.method.Method`.
 
     Args:
         weights: of the common discriminator, by name.

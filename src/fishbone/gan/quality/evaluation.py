@@ -26,7 +26,7 @@ class Evaluation:
         space: the classifier's features.
         dataset: validation and test are read, train only for the floor.
         samples: images a measurement at the end; ``validation_samples`` after a round.
-        seed: of noise vectors, of the floor's images and of the ceiling's.
+        seed: decides noise vectors, the floor's images and the ceiling's; the same seed gives the same ones.
 
     Raises:
         InputError: the train split has fewer than ``samples`` images.

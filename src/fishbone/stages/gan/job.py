@@ -19,6 +19,7 @@ from fishbone.gan.setting import Population, Setting
 from fishbone.gan.training import train
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.models import load_model, save_model
+from fishbone.nn.resnet import ResNet
 from fishbone.nn.sidecar import Sidecar
 from fishbone.privacy.audit import RawImageAudit
 from fishbone.seeding import numpy_generator
@@ -85,7 +86,7 @@ def run(
 def _feature_space(path: Path, dataset: Dataset) -> FeatureSpace:
     classifier, sidecar = load_model(path)
     sidecar.check_data(dataset, path)
-    if not hasattr(classifier, "features"):
+    if not isinstance(classifier, ResNet):
         name = sidecar.architecture["name"]
         raise InputError("has no features", file=path, field="architecture.name", value=name, remedy="Give a resnet.")
     return FeatureSpace(classifier, *sidecar.normalisation)

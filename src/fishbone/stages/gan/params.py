@@ -11,7 +11,7 @@ from fishbone.parameters import Block
 METHODS = ("fsl_gan", "centralised")
 
 
-class Device(Block):
+class DeviceCapacity(Block):
     """A device of a user, to which layers may be given."""
 
     speed: float = Field(description="multiply-accumulates a second", gt=0)
@@ -35,7 +35,7 @@ class MethodRates(Block):
 class Params(Block):
     """What one job is given."""
 
-    users: list[Annotated[list[Device], Field(min_length=1)]] = Field(
+    users: list[Annotated[list[DeviceCapacity], Field(min_length=1)]] = Field(
         description="devices of each user, the one that owns the images first; fsl_gan only", min_length=1
     )
     partition: str = Field(
