@@ -37,6 +37,25 @@ def noise(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(count, 1, 8, 8, generator=draws), torch.randint(0, 3, (count,), generator=draws)
 
 
+def test_training_killed_after_any_epoch_goes_on_to_the_same_bits(tmp_path):
+    architecture = {"name": "resnet", "depth": 8, "width": 4, "channels": 1, "classes": 3}
+    plan = recipe(epochs=3, padding=1, flip=True, weight_decay=0.01, early_epochs=1, early_size=6)
+    whole = build(architecture)
+    history = train(whole, noise(32), noise(8), plan, 0, Checkpoint(None, {}))
+    for epochs in (1, 2):
+        path = tmp_path / f"{epochs}.safetensors"
+
+        def kill(row: dict, last: int = epochs) -> None:
+            if row["step"] == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(build(architecture), noise(32), noise(8), plan, 0, Checkpoint(path, {}), kill)
+        resumed = build(architecture, seed=1)
+        assert train(resumed, noise(32), noise(8), plan, 0, Checkpoint(path, {})) == history
+        assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("rate", "place"), [(1e30, "epoch 1: the loss of step 2"), (3e38, "epoch 1: the loss of step")]
 )

@@ -8,7 +8,7 @@ from torch import nn
 
 from fishbone.errors import InputError
 from fishbone.nn.checkpoint import Checkpoint
-from fishbone.pruning.trajectory import follow, score_dampings
+from fishbone.pruning.trajectory import Saved, follow, saved, score_dampings
 
 
 def test_a_damping_whose_network_blows_up_counts_as_the_worst_and_the_others_are_judged():
@@ -64,3 +64,51 @@ def test_a_curvature_that_cannot_be_inverted_ends_the_trajectory_likewise():
     operation = SimpleNamespace(model=nn.Linear(2, 2), prune=prune)
     with pytest.raises(InputError, match=r"^gammas: at sparsity 0\.5 the curvature cannot be inverted .*Give greater"):
         follow(operation, [0.5], ("accuracy", lambda model: 0.7), Checkpoint(None, {}), {})
+
+
+class Halving:
+    """An operation that removes the first weights and halves the others."""
+
+    def __init__(self, start: float = 1.0):
+        self.model = nn.Linear(4, 1, bias=False)
+        nn.init.constant_(self.model.weight, start)
+        self.mask = torch.ones(4, dtype=torch.bool)
+
+    @torch.no_grad()
+    def prune(self, sparsity: float) -> dict[str, float]:
+        self.mask = torch.arange(4) >= round(4 * sparsity)
+        self.model.weight.mul_(self.mask / 2)
+        return {"predicted_loss": self.model.weight.sum().item()}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"mask": self.mask, "weight": self.model.weight.detach()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        self.mask = state["mask"]
+        self.model.weight.copy_(state["weight"])
+
+
+@pytest.mark.parametrize("killed", [1, 2, 3])
+def test_a_trajectory_killed_in_any_step_goes_on_to_the_same_bits_and_keeps_its_notes(tmp_path, killed):
+    steps, judge = [0.25, 0.5, 0.75], ("kept", lambda model: model.weight.sum().item())
+    whole, calls, notes = Halving(), [], {"0.1": 0.5}
+    history = follow(whole, steps, judge, Checkpoint(None, {}), {})
+    assert [list(row) for row in history] == [["step", "sparsity", "kept", "predicted_loss"]] * 3
+    assert [row["sparsity"] for row in history] == steps
+    path = tmp_path / "c.safetensors"
+
+    def retrain(operation: Halving, step: int) -> None:
+        calls.append(step)
+        if step == killed:
+            raise KeyboardInterrupt
+
+    assert saved(Checkpoint(path, {})) is None
+    with pytest.raises(KeyboardInterrupt):
+        follow(Halving(), steps, judge, Checkpoint(path, {}), notes, retrain=retrain)
+    assert calls == list(range(1, killed + 1))
+    assert saved(Checkpoint(path, {})) == (Saved(killed - 1, notes) if killed > 1 else None)
+    resumed = Halving(7.0 if killed > 1 else 1.0)
+    assert follow(resumed, steps, judge, Checkpoint(path, {}), notes) == history
+    assert torch.equal(resumed.model.weight, whole.model.weight)
+    assert saved(Checkpoint(path, {})) == Saved(3, notes)

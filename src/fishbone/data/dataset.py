@@ -5,8 +5,10 @@ and ``test``: disjoint int64 indices into the first axis; ``class_names`` (K,) u
 ``mean`` and ``std`` (C,) float32 of the train split's pixels scaled to [0, 1].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,13 +16,19 @@ from fishbone.data.images import normalise
 from fishbone.errors import InputError
 from fishbone.files import sha256, write_npz
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SPLITS = ("train", "validation", "test")
 FIELDS = ("images", "labels", *SPLITS, "class_names", "mean", "std")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """See the module's docstring; ``name`` is the file's stem and ``digest`` its SHA-256."""
+    """A prepared data set, with arrays as the module's docstring has them.
+
+    ``name`` is the file's stem and ``digest`` its SHA-256.
+    """
 
     name: str
     digest: str
@@ -47,16 +55,34 @@ class Dataset:
         """uint8 (N, H, W, C) → float32 (N, C, H, W), zero mean and unit variance per channel."""
         return normalise(images, self.mean, self.std)
 
-    def split(self, name: str):
-        """(inputs (N, C, H, W) float32 normalised, labels (N,) int64) as torch tensors."""
+    def split(self, name: str) -> "tuple[Tensor, Tensor]":
+        """(inputs (N, C, H, W) float32 normalised, labels (N,) int64) as torch tensors.
+
+        Args:
+            name: ``train``, ``validation`` or ``test``.
+        """
         import torch
 
         indices = getattr(self, name)
         return torch.from_numpy(self.normalise(self.images[indices])), torch.from_numpy(self.labels[indices])
 
 
-def save_dataset(path: str | Path, *, images, labels, train, validation, test, class_names) -> None:
-    """Write the canonical file; mean and standard deviation come from the train split alone."""
+def save_dataset(
+    path: str | Path,
+    *,
+    images: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    validation: np.ndarray,
+    test: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
+    """Write the canonical file; mean and standard deviation come from the train split alone.
+
+    Args:
+        path: of the ``.npz``.
+        images, labels, train, validation, test, class_names: as the module's docstring has them.
+    """
     counts = _histogram(images, train)
     levels = np.arange(256) / 255
     pixels = counts[0].sum()
@@ -108,7 +134,7 @@ def load_dataset(path: str | Path) -> Dataset:
     return Dataset(name=path.stem, digest=sha256(path), **arrays)
 
 
-def summary(dataset: Dataset) -> dict:
+def summary(dataset: Dataset) -> dict[str, Any]:
     """What a person wants to know of a data set, fit for JSON: sizes, classes, normalisation, hash."""
     labels = {name: dataset.labels[getattr(dataset, name)] for name in SPLITS}
     return {

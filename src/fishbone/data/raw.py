@@ -7,6 +7,7 @@ raw file. `labelled` is the one check of content that every reader passes its ar
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Labelled:
-    """images (N, H, W, C) uint8 with C = 1 or 3; labels (N,) int64 in [0, classes)."""
+    """Images with their classes: ``images`` (N, H, W, C) uint8, C = 1 or 3; ``labels`` (N,) int64 in [0, classes)."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -45,14 +46,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class RawData:
-    """``files`` maps each raw file's name, relative to where it was found, to its SHA-256."""
+    """What a reader found; ``files`` maps each raw file's name, relative to where it was found, to its SHA-256."""
 
     training: Labelled
     test: Labelled | None
     class_names: tuple[str, ...]
     files: dict[str, str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.test and self.test.images.shape[1:] != self.training.images.shape[1:]:
             raise InputError(
                 f"test images have another shape than training images {self.training.images.shape[1:]}",
@@ -63,7 +64,7 @@ class RawData:
             )
 
 
-def labelled(images: np.ndarray, labels: np.ndarray, classes: int, file) -> Labelled:
+def labelled(images: np.ndarray, labels: np.ndarray, classes: int, file: str | Path) -> Labelled:
     """Check one file's images and labels against each other.
 
     Args:
@@ -109,8 +110,18 @@ def numbered(labels: Iterable[int | None]) -> tuple[str, ...]:
     return tuple(str(label) for label in range(min(max(known, default=0) + 1, len(known))))
 
 
-def label_outside(label: int | None, classes: int, file, row: str | None, first: int = 0) -> InputError:
-    """The error for a label that is no class; the source numbers its classes from ``first``."""
+def label_outside(
+    label: int | None, classes: int, file: str | Path | None, row: str | None, first: int = 0
+) -> InputError:
+    """The error for a label that is no class.
+
+    Args:
+        label: as it stands in the source; None where there is none.
+        classes: how many there are.
+        file: that holds the label.
+        row: which of the file's rows, if it has any.
+        first: number of the first class.
+    """
     return InputError(
         f"label is not one of the {classes} classes",
         file=file,

@@ -37,9 +37,14 @@ def find(request: Request, name: str, subfolders: tuple[str, ...] = ()) -> Path 
 def locate(request: Request) -> Path:
     """The file or folder that a generic layout's ``path`` means: in a root, or from the current folder.
 
+    Args:
+        request: of a generic layout, and so with a path.
+
     Raises:
         InputError: it is in none of them.
     """
+    if request.path is None:
+        raise ValueError(f"a source of kind {request.kind} needs a path")
     places = [*(folder / request.path for folder in folders(request)), Path(request.path).expanduser()]
     found = next((place for place in places if place.exists()), None)
     if found is None:

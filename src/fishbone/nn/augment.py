@@ -6,9 +6,13 @@ from torch.nn import functional as F
 
 
 def crop_and_flip(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """(B, C, H, W) → the same shape; each image is shifted by up to ``padding`` pixels and flipped with p=1/2.
+    """(B, C, H, W) → the same shape; each image is shifted and, with probability 1/2, mirrored.
 
-    Padding is zero, the normalised mean. ``padding`` 0 and ``flip`` False return the images unchanged.
+    Args:
+        images: normalised, so that zero, by which they are padded, is the mean.
+        padding: most pixels by which an image is shifted; 0 shifts none.
+        flip: whether to mirror images at random.
+        generator: on the CPU; draws the shifts first, then the flips.
     """
     count, _, height, width = images.shape
     if padding:

@@ -10,7 +10,8 @@ def weighted_mean(parts: Mapping[str, tuple[Fraction, Mapping[str, Tensor]]]) ->
     """Name → Σ share · value over the owners that have this name.
 
     Args:
-        parts: owner → (its share, its tensors by name). The shares of a name's owners should add up to 1.
+        parts: owner → (its share, its tensors by name). Shares are taken as they are: where those of a name's owners do
+            not add up to 1, it is a weighted sum.
 
     Returns:
         float64 tensors, which the caller rounds to the type that it wants.

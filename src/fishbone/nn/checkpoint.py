@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,19 +20,19 @@ from fishbone.locking import Lock, hold
 
 
 class Checkpoint:
-    """Where progress is kept; ``path`` None keeps none. From the first use on, no other process may use it.
+    """Where progress is kept. From the first use on, no other process may use it.
 
     Args:
-        path: file to write; its folder is made.
+        path: file to write; its folder is made. None keeps nothing.
         identity: JSON-able description of everything that decides the result (parameters, input hashes, seed).
     """
 
-    def __init__(self, path: str | Path | None, identity: Mapping):
+    def __init__(self, path: str | Path | None, identity: Mapping[str, Any]):
         self.path = None if path is None else Path(path)
         self.identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         self._lock: Lock | None = None
 
-    def load(self) -> tuple[dict[str, Tensor], dict] | None:
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """(tensors, state) of this very work, or None where there is nothing to resume.
 
         Raises:
@@ -45,8 +46,13 @@ class Checkpoint:
         tensors, header = read_checked(self.path)
         return (tensors, header["state"]) if header.get("identity") == self.identity else None
 
-    def save(self, tensors: Mapping[str, Tensor], state: Mapping) -> None:
-        """Replace the checkpoint; a kill during the call leaves the previous one."""
+    def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint; a kill during the call leaves the previous one.
+
+        Args:
+            tensors: by name; they are copied.
+            state: what else the work needs to go on, fit for JSON.
+        """
         if self.path is not None:
             self._lock = hold(self.path)
             write_checked(self.path, tensors, {"identity": self.identity, "state": state})
@@ -59,12 +65,12 @@ class Checkpoint:
             self._lock.release()
 
 
-def write_checked(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping) -> None:
+def write_checked(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """As `fishbone.files.write_tensors`, with a checksum of tensors and header in the header."""
     write_tensors(path, tensors, {**header, "sha256": _checksum(tensors, header)})
 
 
-def read_checked(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+def read_checked(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Inverse of `write_checked`; the header is empty where an earlier version wrote it, without a checksum.
 
     Raises:
@@ -82,9 +88,9 @@ def read_checked(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     return tensors, header
 
 
-def _checksum(tensors: Mapping[str, Tensor], header: Mapping) -> str:
+def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -15,6 +15,12 @@ def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 128)
     """``{"loss": mean cross-entropy in nats, "accuracy": fraction in [0, 1]}`` in eval mode, float32.
 
     An image whose logits are not all finite is classified wrongly.
+
+    Args:
+        model: gives logits (B, classes); left in the mode that it was in.
+        inputs: (N, C, H, W) float32, or what else the model takes; N along the first axis.
+        labels: (N,) int64.
+        batch: how many inputs are taken at once.
     """
     loss = correct = 0.0
     with evaluating(model):
@@ -34,6 +40,10 @@ def recalibrate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Give inputs augmented as in training: on CIFAR-10 un-augmented ones cost 2.5 points.
     Momentum and mode are left as they were.
+
+    Args:
+        model: any network; one without batch norms is left alone.
+        batches: of inputs, each as the model takes it.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
@@ -52,7 +62,7 @@ def recalibrate_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """In eval mode meanwhile; afterwards every module is in the mode that it was in."""
+    """Hold ``model`` in eval mode meanwhile; afterwards every module is in the mode that it was in."""
     before = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -22,7 +22,7 @@ def memory_format(model: nn.Module) -> torch.memory_format:
 def arranged(images: Tensor, model: nn.Module) -> Tensor:
     """The same images in the network's format; what is not (B, C, H, W) is left as it is.
 
-    Plain images get plain strides: torch takes (H·W, 1, W, 1) of a single channel for channels_last.
+    Images of a plain network get plain strides: torch takes (H·W, 1, W, 1) of a single channel for channels_last.
     """
     return images.to(memory_format=memory_format(model)) if images.ndim == 4 else images
 

@@ -13,11 +13,13 @@ class Optimiser:
     """SGD (with momentum, Nesterov's or not) or Adam (Kingma & Ba 2015, arXiv 1412.6980).
 
     Args:
-        name: which of them.
-        learning_rate: the step size.
-        momentum, nesterov: of SGD.
-        weight_decay: L2 penalty.
-        betas, eps: of Adam.
+        name: ``sgd`` or ``adam``.
+        learning_rate: the step size; a schedule may change it later.
+        momentum: of SGD: the share of the last step that is taken again; 0 is plain descent.
+        nesterov: whether SGD looks ahead along its momentum.
+        weight_decay: factor of the weights that is added to their gradient.
+        betas: of Adam: how slowly its means of gradients and of their squares forget, in [0, 1).
+        eps: of Adam: what is added to the root of the mean square, against division by zero.
     """
 
     name: Literal["sgd", "adam"]
@@ -29,7 +31,11 @@ class Optimiser:
     eps: float = 1e-8
 
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer | None:
-        """A fresh optimiser of these parameters; None where there are none, as in a stage without weights."""
+        """A fresh optimiser of these parameters; None where there are none, as in a stage without weights.
+
+        Args:
+            parameters: those to be changed, all of them with the same settings.
+        """
         found = list(parameters)
         if not found:
             return None

@@ -10,7 +10,12 @@ from torch.nn import functional as F
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; 1x1 projection where the shape changes (option B)."""
+    """Two 3x3 convolutions and a shortcut; 1x1 projection where the shape changes (option B).
+
+    Args:
+        inputs, outputs: channels.
+        stride: of the first convolution and of the projection.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -23,12 +28,20 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) → (B, outputs, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class ResNet(nn.Module):
-    """See the module's docstring; `features` is what the last layer reads."""
+    """A ResNet for small images; `features` is what its last layer reads.
+
+    Args:
+        depth: layers with weights, 18 or 6n+2.
+        width: channels of the first group.
+        channels: of the images.
+        classes: how many logits there are.
+    """
 
     def __init__(self, depth: int, width: int, channels: int, classes: int):
         super().__init__()
@@ -46,14 +59,20 @@ class ResNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Globally pooled activations (B, d) before the last layer."""
-        return self.blocks(F.relu(self.bn1(self.conv1(x)))).mean((2, 3))
+        maps: Tensor = self.blocks(F.relu(self.bn1(self.conv1(x))))
+        return maps.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.features(x))
+        """Logits (B, classes)."""
+        logits: Tensor = self.fc(self.features(x))
+        return logits
 
 
 def layout(depth: int) -> tuple[int, ...]:
     """Blocks in each group.
+
+    Args:
+        depth: layers with weights.
 
     Raises:
         ValueError: the depth is neither 18 nor 6n+2.

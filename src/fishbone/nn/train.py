@@ -129,7 +129,8 @@ class _Training:
         place = f"epoch {number}{self.within}"
         self.model.train()
         loss, accuracy = self._pass(number - 1, place)
-        held = evaluate(self.model, *(part.to(self.device) for part in self.validation))
+        inputs, labels = self.validation
+        held = evaluate(self.model, inputs.to(self.device), labels.to(self.device))
         require_finite(held["loss"], "the validation loss", place, field=self.field)
         return {
             "learning_rate": self.schedule.get_last_lr()[0],

@@ -99,8 +99,8 @@ def _from_archive(layout: Layout, request: Request) -> RawData:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
                 name = Path(member.name).name
-                if member.isfile() and name in layout.members:
-                    contents[name] = archive.extractfile(member).read()
+                if name in layout.members and member.isfile() and (file := archive.extractfile(member)):
+                    contents[name] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot be read as .tar.gz: {error}", file=path, remedy=REPLACE) from None
     return _join(layout, contents, path, {path.name: sha256(path)})

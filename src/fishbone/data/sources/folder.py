@@ -27,7 +27,7 @@ def read(request: Request) -> RawData:
     tops = {name.split("/")[0] for name in files if "/" in name}
     whole = not ("train" in tops and tops <= {"train", *SPLITS})
     held_out = None if whole else next((split for split in SPLITS if split in tops), None)
-    grouped = {True: [], False: []}
+    grouped: dict[bool, list[tuple[str, str]]] = {True: [], False: []}  # held out → (class, file)
     for name in files:
         parts = name.split("/")
         if len(parts) > (1 if whole else 2):

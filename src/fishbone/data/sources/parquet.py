@@ -10,12 +10,16 @@ import re
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fishbone.data.decode import Encoded, decoded
 from fishbone.data.raw import REPLACE, RawData, Request, numbered
 from fishbone.data.roots import locate
 from fishbone.errors import InputError
 from fishbone.files import sha256
+
+if TYPE_CHECKING:
+    import pyarrow
 
 SHARD = re.compile(r"(train|test|val(?:id(?:ation)?)?)-(?:(\d+)-of-(\d+)|[^/]*)\.parquet")
 
@@ -58,7 +62,9 @@ def read_folder(folder: Path, class_names: tuple[str, ...] | None, threads: int)
     if "train" not in found:
         raise InputError("no train-*.parquet here", file=folder, remedy="Give the folder that holds train-*.parquet.")
     held_out = next((split for split in ("test", "valid") if split in found), None)
-    training, test, names = [], [], class_names
+    training: list[Encoded] = []
+    test: list[Encoded] = []
+    names = class_names
     for split, paths in found.items():
         for path in paths:
             table = _table(path, threads)
@@ -69,7 +75,7 @@ def read_folder(folder: Path, class_names: tuple[str, ...] | None, threads: int)
     return decoded(training, test if held_out else None, names, files, threads)
 
 
-def _table(path: Path, threads: int):
+def _table(path: Path, threads: int) -> "pyarrow.Table":
     from pyarrow import ArrowException
     from pyarrow.parquet import read_table
 
@@ -79,7 +85,7 @@ def _table(path: Path, threads: int):
         raise InputError(f"cannot be read as parquet: {error}", file=path, remedy=REPLACE) from None
 
 
-def _items(table, path: Path) -> list[Encoded]:
+def _items(table: "pyarrow.Table", path: Path) -> list[Encoded]:
     from pyarrow import types
 
     images = [
@@ -99,7 +105,7 @@ def _items(table, path: Path) -> list[Encoded]:
     return [Encoded(partial(bytes, data or b""), label, path, f"row {row}") for row, (data, label) in rows]
 
 
-def _class_names(schema) -> tuple[str, ...] | None:
+def _class_names(schema: "pyarrow.Schema") -> tuple[str, ...] | None:
     """The Hub writes a data set's features as JSON into the schema's metadata."""
     features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     names = features.get("info", {}).get("features", {}).get("label", {}).get("names")

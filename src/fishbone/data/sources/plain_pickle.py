@@ -7,7 +7,9 @@ integers and uint8 arrays. The batches are checked by their official hash before
 
 import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from fishbone.errors import InputError
 class _Array:
     """Stands for a numpy array while its state is set; ``values`` is the array."""
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, shape, kind, fortran_order, data = state
         if not isinstance(kind, _UInt8):
             raise pickle.UnpicklingError("an array that is not uint8")
@@ -32,15 +34,15 @@ class _UInt8:
         if name not in (b"u1", "u1"):
             raise pickle.UnpicklingError(f"an array of {name!r}")
 
-    def __setstate__(self, _state: tuple) -> None:
+    def __setstate__(self, _state: tuple[Any, ...]) -> None:
         """A dtype's state holds byte order and fields; uint8 has neither."""
 
 
-def _reconstruct(_type: type, _shape: tuple, _kind: bytes) -> _Array:
+def _reconstruct(_type: type, _shape: tuple[int, ...], _kind: bytes) -> _Array:
     return _Array()
 
 
-STAND_INS = {
+STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): _Array,
@@ -49,7 +51,8 @@ STAND_INS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        """What may stand for this name; nothing is imported."""
         if (module, name) not in STAND_INS:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return STAND_INS[module, name]
