@@ -1,5 +1,6 @@
 """A game small enough for tests: 8x8 images, three users, six devices."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from fishbone.gan import methods
 from fishbone.gan.rounds import Rounds
 from fishbone.gan.setting import Population, Setting
 from fishbone.split.planner import Capacity
+from fishbone.wire.codec import copied
 from fishbone.wire.memory import Memory
 from fishbone.wire.testing import Faulty
 
@@ -21,6 +23,26 @@ EQUAL = Capacity(1.0, ANY)
 DEVICES = [[EQUAL] * 3, [EQUAL], [EQUAL] * 2]
 WHOLE = [[EQUAL], [EQUAL], [EQUAL]]
 PARTS = [np.arange(0, 30), np.arange(30, 40), np.arange(40, 60)]
+
+
+class Recorder:
+    """An observer that keeps copies."""
+
+    def __init__(self):
+        self.envelopes = []
+
+    def __call__(self, envelope):
+        self.envelopes.append(replace(envelope, message=copied(envelope.message)))
+
+    def of(self, kind):
+        return [envelope for envelope in self.envelopes if envelope.message.kind == kind]
+
+    def weights(self, kind, end):
+        """User → weights in the messages of this kind; ``end`` says where the device's address is."""
+        found = {}
+        for envelope in self.of(kind):
+            found.setdefault(getattr(envelope, end).split("/")[0], {}).update(envelope.message.weights)
+        return found
 
 
 def images(count=60, shape=(1, 8, 8)):

@@ -15,6 +15,7 @@ from small_game import (
     PARTS,
     SETTING,
     WHOLE,
+    Recorder,
     among,
     centralised,
     end,
@@ -41,31 +42,10 @@ from fishbone.nn.pack import under
 from fishbone.privacy.audit import RawImageAudit, RawImageFound
 from fishbone.split.messages import HELPER, OWNER, Activation
 from fishbone.split.planner import Capacity, measure, memory
-from fishbone.wire.codec import copied
 from fishbone.wire.errors import Forbidden
 from fishbone.wire.memory import Memory
 from fishbone.wire.message import Envelope
 from fishbone.wire.testing import check_complete
-
-
-class Recorder:
-    """An observer that keeps copies."""
-
-    def __init__(self):
-        self.envelopes = []
-
-    def __call__(self, envelope):
-        self.envelopes.append(replace(envelope, message=copied(envelope.message)))
-
-    def of(self, kind):
-        return [envelope for envelope in self.envelopes if envelope.message.kind == kind]
-
-    def weights(self, kind, end):
-        """User → weights in the messages of this kind; ``end`` says where the device's address is."""
-        found = {}
-        for envelope in self.of(kind):
-            found.setdefault(getattr(envelope, end).split("/")[0], {}).update(envelope.message.weights)
-        return found
 
 
 @pytest.mark.parametrize("devices", [[EQUAL], [EQUAL] * 3], ids=["whole", "split"])

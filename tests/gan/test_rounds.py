@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from small_game import SETTING, among, end, equal, faulty, fsl_gan, play
+from small_game import SETTING, Recorder, among, end, equal, faulty, fsl_gan, play
 
 from fishbone.gan import checks
 from fishbone.gan.messages import Feedback
@@ -61,6 +61,18 @@ def test_whatever_a_user_fails_of_the_others_get_the_same_bits(fault, status, sp
     healthy = fsl_gan()
     play(healthy, 1)
     assert not equal(end(game), end(healthy))
+
+
+def test_step_without_a_user_weighs_those_that_remain_and_asks_nothing_for_its_images():
+    seen, learnt = Recorder(), []
+    game = faulty(Fault("nan", kind="feedback", sender=OWNER), observers=[seen])
+    game.rounds.steps, game.rounds.server.learn = 1, learnt.append
+    losses = game.round(1)
+    second, third = (one.message for one in seen.of("feedback") if one.sender != OWNER)
+    expected = [torch.zeros(6, 1, 8, 8), second.gradient * (10 / 30), third.gradient * (20 / 30)]
+    assert torch.equal(torch.cat(expected), learnt[0])
+    for name, loss in losses.items():
+        assert loss == pytest.approx((10 * getattr(second, name) + 20 * getattr(third, name)) / 30, rel=1e-15)
 
 
 def test_answer_to_an_earlier_step_is_not_taken():
