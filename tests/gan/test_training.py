@@ -2,18 +2,17 @@ import copy
 
 import pytest
 import torch
-from small_game import SETTING, equal, fsl_gan, images
+from small_game import centralised, equal, fsl_gan, play
 
 from fishbone.errors import InputError
 from fishbone.files import write_tensors
-from fishbone.gan import assemble
 from fishbone.gan.samples import draw
 from fishbone.gan.training import train
 from fishbone.nn.checkpoint import Checkpoint
 
 
 def build(method):
-    return fsl_gan() if method == "fsl_gan" else assemble.centralised(SETTING, images())
+    return fsl_gan() if method == "fsl_gan" else centralised()
 
 
 def run(game, rounds, checkpoint, report=lambda row: None):
@@ -30,25 +29,25 @@ def test_run_resumed_after_any_round_ends_bit_for_bit_the_same(method, tmp_path)
         resumed, rows = build(method), []
         assert run(resumed, 3, checkpoint, rows.append) == history
         assert [row["step"] for row in rows] == list(range(done + 1, 4))
-        expected, got = whole.save(), resumed.save()
+        expected, got = whole.pack(), resumed.pack()
         assert equal(expected[0], got[0])
         assert sorted(map(str, expected[1].items())) == sorted(map(str, got[1].items()))
 
 
 def test_what_is_saved_fits_a_file_and_moments_are_in_it(tmp_path):
     game = fsl_gan()
-    game.round(0)
-    tensors, _ = game.save()
+    game.round(1)
+    tensors, _ = game.pack()
     write_tensors(tmp_path / "c.safetensors", tensors)
-    for part in ("generator", "stage/user0/device0", "stage/user0/device2", "stage/user1/device0"):
-        assert tensors[f"{part}/adam/0/exp_avg"].abs().sum() > 0
+    parties = [f"party/{device}/1/stage" for device in ("user0/device0", "user0/device2", "user1/device0")]
+    for part in ("generator", *parties):
+        assert tensors[f"{part}/optimiser/0/exp_avg"].abs().sum() > 0
 
 
 def test_measuring_does_not_change_the_training():
     measured, bare = fsl_gan(), fsl_gan()
     run(measured, 2, Checkpoint(None, {}))
-    for number in range(2):
-        bare.round(number)
+    play(bare)
     assert all(
         torch.equal(a, b) for a, b in zip(measured.generator.parameters(), bare.generator.parameters(), strict=True)
     )
@@ -56,7 +55,7 @@ def test_measuring_does_not_change_the_training():
 
 def test_samples_depend_on_weights_and_seed_not_on_running_statistics():
     game = fsl_gan()
-    game.round(0)
+    game.round(1)
     other = copy.deepcopy(game.generator)
     for name, value in other.named_buffers():
         if "running" in name:
@@ -69,15 +68,15 @@ def test_samples_depend_on_weights_and_seed_not_on_running_statistics():
 
 def test_divergence_is_a_failure_that_names_the_learning_rate():
     game = fsl_gan()
-    game.server.optimiser.param_groups[0]["lr"] = float("inf")
+    game.rounds.server.optimiser.param_groups[0]["lr"] = float("inf")
     with pytest.raises(InputError, match=r"^learning_rate\.fsl_gan: training diverged in round 1, step 2: .*Lower it"):
         run(game, 2, Checkpoint(None, {}))
 
 
 def test_weights_spoilt_by_the_last_step_of_a_round_are_noticed_before_they_are_kept(tmp_path):
     game = fsl_gan()
-    game.steps = 1
-    game.server.optimiser.param_groups[0]["lr"] = float("inf")
+    game.rounds.steps = 1
+    game.rounds.server.optimiser.param_groups[0]["lr"] = float("inf")
     with pytest.raises(InputError, match=r"diverged in round 1: the largest of generator/\S+ is"):
         run(game, 2, Checkpoint(tmp_path / "c.safetensors", {}))
     assert not (tmp_path / "c.safetensors").exists()
@@ -95,18 +94,18 @@ def spoil_statistics(game) -> None:
 
 
 def spoil_moments(game) -> None:
-    next(iter(game.server.optimiser.state.values()))["exp_avg_sq"].flatten()[0] = float("inf")
+    next(iter(game.rounds.server.optimiser.state.values()))["exp_avg_sq"].flatten()[0] = float("inf")
 
 
 def spoil_discriminator(game) -> None:
-    next(iter(game.discriminator.values())).flatten()[0] = float("nan")
+    next(iter(game.rounds.method.weights.values())).flatten()[0] = float("nan")
 
 
 @pytest.mark.parametrize(
     ("spoil", "name"),
     [
         (spoil_statistics, "generator/module/"),
-        (spoil_moments, "generator/adam/"),
+        (spoil_moments, "generator/optimiser/"),
         (spoil_discriminator, "discriminator/"),
     ],
 )

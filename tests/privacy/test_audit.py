@@ -1,18 +1,20 @@
 import pytest
 import torch
 
-from fishbone.privacy.audit import RawImageAudit
-from fishbone.split.wire import Message, Route
+from fishbone.gan.messages import Feedback
+from fishbone.privacy.audit import RawImageAudit, RawImageFound
+from fishbone.split.messages import Activation, Update
+from fishbone.wire.message import Envelope
 
 IMAGES = torch.randint(0, 256, (20, 1, 8, 8), generator=torch.Generator().manual_seed(0)) / 127.5 - 1
 
 
-def message(payload):
-    return Message(Route("activation", "a", "b"), "3 learn", payload)
+def envelope(value):
+    return Envelope("a", "b", 0, Activation(3, "learn", value))
 
 
 @pytest.mark.parametrize(
-    "payload",
+    "value",
     [
         IMAGES,
         IMAGES[7],
@@ -22,18 +24,39 @@ def message(payload):
         torch.cat([torch.randn(1, 1, 8, 8), IMAGES[9:10]]),
         torch.cat([torch.randn(2, 3, 8, 8), IMAGES[:2]], dim=1),
         IMAGES[5].flatten(),
+        IMAGES[6].clone().requires_grad_(),
     ],
-    ids=["batch", "one", "other range", "other contrast", "other type", "second row", "channel", "flat"],
+    ids=["batch", "one", "other range", "other contrast", "other type", "second row", "channel", "flat", "graph"],
 )
-def test_raw_image_is_found(payload):
-    with pytest.raises(RuntimeError, match="activation '3 learn' from a to b is a raw image"):
-        RawImageAudit(IMAGES)(message(payload))
+def test_raw_image_is_found(value):
+    with pytest.raises(RawImageFound, match="activation from a to b carries a raw image in its value"):
+        RawImageAudit(IMAGES)(envelope(value))
 
 
 @pytest.mark.parametrize(
-    "payload",
-    [torch.randn(20, 1, 8, 8), torch.randn(20, 63), torch.zeros(1, 64), torch.full((1, 64), float("nan")), -IMAGES],
-    ids=["other images", "other size", "constant", "nan", "negative"],
+    ("message", "field"),
+    [
+        (Feedback(1, 0.0, 0.0, IMAGES[:2]), "gradient"),
+        (Update(1, {"conv": torch.randn(64), "bias": IMAGES[1]}), "weights/bias"),
+    ],
+    ids=["feedback", "weights"],
 )
-def test_other_payloads_pass(payload):
-    RawImageAudit(IMAGES)(message(payload))
+def test_every_tensor_of_every_message_is_looked_at(message, field):
+    with pytest.raises(RawImageFound, match=f"{message.kind} from b to a carries a raw image in its {field}"):
+        RawImageAudit(IMAGES)(Envelope("b", "a", 0, message))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.randn(20, 1, 8, 8),
+        torch.randn(20, 63),
+        torch.zeros(1, 64),
+        torch.full((1, 64), float("nan")),
+        torch.zeros(0, 64),
+        -IMAGES,
+    ],
+    ids=["other images", "other size", "constant", "nan", "empty", "negative"],
+)
+def test_other_tensors_pass(value):
+    RawImageAudit(IMAGES)(envelope(value))

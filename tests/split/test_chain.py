@@ -3,15 +3,16 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
+from small_chain import ADAM, Chain, framed
 from torch import nn
-from torch.nn import functional as F
 
 from fishbone.gan import losses
-from fishbone.gan.user import KeyedStage
-from fishbone.nn.dcgan import Discriminator, key_dropout
-from fishbone.split.boundary import Stage
-from fishbone.split.chain import Chain, cut, routes
-from fishbone.split.wire import Route, Wire
+from fishbone.gan.owner import PASSES
+from fishbone.nn.dcgan import Discriminator
+from fishbone.nn.dropout import key_dropout
+from fishbone.split.chain import cut, segments
+from fishbone.split.messages import HELPER, OWNER
+from fishbone.wire.memory import Memory
 
 SHAPE = [1, 28, 28]
 
@@ -27,17 +28,6 @@ def single_layers():
     return nn.Sequential(*layers)
 
 
-def adam(module):
-    parameters = list(module.parameters())
-    return torch.optim.Adam(parameters, 1e-3, (0.5, 0.999)) if parameters else None
-
-
-def split(network, sizes, wire=None):
-    names = [f"device{i}" for i in range(len(sizes))]
-    stages = [KeyedStage(part, adam(part), "u") for part in cut(network, sizes)]
-    return Chain(names, stages, wire or Wire(routes(names)))
-
-
 def sizes_of(layers):
     for count in range(layers):
         for points in combinations(range(1, layers), count):
@@ -45,7 +35,7 @@ def sizes_of(layers):
 
 
 def train_whole(network, batches):
-    optimiser, trail = adam(network), []
+    optimiser, trail = ADAM.make(network.parameters()), []
     for step, (real, generated) in enumerate(batches):
         key_dropout(network, "u", f"{step} learn")
         loss = losses.discriminator(network(torch.cat([real, generated])))
@@ -57,23 +47,16 @@ def train_whole(network, batches):
         fooled = losses.generator(network(leaf))
         fooled.backward()
         optimiser.zero_grad()
-        trail += [loss.detach(), fooled.detach(), leaf.grad]
+        trail += [loss.item(), fooled.item(), leaf.grad]
     return trail
 
 
 def train_chain(chain, batches):
     trail = []
     for step, (real, generated) in enumerate(batches):
-        logits = chain.forward(torch.cat([real, generated]), f"{step} learn", input_gradient=False).requires_grad_()
-        loss = losses.discriminator(logits)
-        loss.backward()
-        chain.backward(logits.grad, f"{step} learn")
-        chain.step()
-        logits = chain.forward(generated, f"{step} feedback").requires_grad_()
-        fooled = losses.generator(logits)
-        fooled.backward()
-        feedback = chain.backward(logits.grad, f"{step} feedback", weight_gradients=False)
-        trail += [loss.detach(), fooled.detach(), feedback]
+        learnt = chain.ask(step, "learn", torch.cat([real, generated]))
+        judged = chain.ask(step, "feedback", generated)
+        trail += [learnt.loss, judged.loss, judged.value]
     return trail
 
 
@@ -82,12 +65,12 @@ def batches(steps=5, count=3):
     return [tuple(torch.randn(2, count, *SHAPE, generator=generator)) for _ in range(steps)]
 
 
-def assert_equal_training(network, sizes):
-    chain = split(network, sizes)
+def assert_equal_training(network, sizes, carrier=Memory):
+    chain = Chain(network, sizes, PASSES, carrier)
+    chain.begin(network.state_dict())
     expected, got = train_whole(network, batches()), train_chain(chain, batches())
-    assert all(map(torch.equal, expected, got))
-    weights = {name: value for stage in chain.stages for name, value in stage.module.state_dict().items()}
-    whole = network.state_dict()
+    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(expected, got, strict=True))
+    weights, whole = chain.finish(), network.state_dict()
     assert weights.keys() == whole.keys()
     assert all(torch.equal(weights[name], whole[name]) for name in whole)
 
@@ -102,48 +85,9 @@ def test_cuts_inside_blocks_equal_whole_bit_for_bit(sizes):
     assert_equal_training(single_layers(), sizes)
 
 
-@pytest.mark.parametrize("micro_batches", [1, 2, 4, 8])
-def test_gradients_of_micro_batches_add_up(micro_batches):
-    images = torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(2))
-    network = discriminator(dropout=0)
-    F.softplus(network(images)).mean().backward()
-    chain = split(network, (1, 2, 1))
-    for index, part in enumerate(images.chunk(micro_batches)):
-        logits = chain.forward(part, f"{index}").requires_grad_()
-        (F.softplus(logits).sum() / len(images)).backward()
-        chain.backward(logits.grad, f"{index}")
-    gradients = [p.grad for stage in chain.stages for p in stage.module.parameters()]
-    for whole, mine in zip(network.parameters(), gradients, strict=True):
-        assert (whole.grad - mine).abs().max() <= 2e-6 * whole.grad.abs().max() + 1e-9
-
-
-def tiny():
-    torch.manual_seed(3)
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3), nn.Tanh())
-    return network.double()
-
-
-def test_chain_gradients_equal_central_differences_in_float64():
-    stages = [Stage(part) for part in cut(tiny(), (1, 2, 2))]
-    chain = Chain("abc", stages, Wire(routes("abc")))
-    inputs = torch.randn(2, 1, 4, 4, dtype=torch.double)
-    received = chain.backward(2 * chain.forward(inputs))
-    parameters = [p for stage in stages for p in stage.module.parameters()]
-
-    def loss():
-        with torch.no_grad():
-            return stages[2].module(stages[1].module(stages[0].module(inputs))).square().sum().item()
-
-    for tensor, gradient in [(inputs, received), *((p.data, p.grad) for p in parameters)]:
-        flat = tensor.view(-1)
-        for index in range(len(flat)):
-            middle = flat[index].item()
-            values = []
-            for shift in (1e-6, -1e-6):
-                flat[index] = middle + shift
-                values.append(loss())
-            flat[index] = middle
-            assert gradient.view(-1)[index].item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-6, abs=1e-8)
+@pytest.mark.parametrize("sizes", [(4,), (1, 1, 2)], ids=str)
+def test_split_training_over_frames_equals_whole_bit_for_bit(sizes):
+    assert_equal_training(discriminator(), sizes, framed)
 
 
 def test_each_device_holds_its_own_copy_of_its_layers_only():
@@ -159,22 +103,40 @@ def test_each_device_holds_its_own_copy_of_its_layers_only():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def sent(sizes):
+    chain = Chain(discriminator(), sizes, PASSES)
+    chain.begin(discriminator().state_dict())
+    chain.traffic.bytes.clear()
+    chain.ask(0, "feedback", torch.randn(3, *SHAPE))
+    return chain.traffic.bytes
+
+
 def test_bytes_on_the_wire_are_those_of_activations_and_their_gradients():
-    chain = split(discriminator(), (1, 1, 2))
-    chain.backward(torch.ones_like(chain.forward(torch.randn(3, *SHAPE))))
-    first, second = 4 * 3 * 14 * 14 * 4, 4 * 3 * 7 * 7 * 8
-    assert chain.wire.traffic == {
-        Route("activation", "device0", "device1"): first,
-        Route("activation", "device1", "device2"): second,
-        Route("gradient", "device2", "device1"): second,
-        Route("gradient", "device1", "device0"): first,
+    image, first, second = 4 * 3 * 28 * 28, 4 * 3 * 14 * 14 * 4, 4 * 3 * 7 * 7 * 8
+    assert sent((1, 1, 2)) == {
+        ("feeder", "device0", "activation"): image,
+        ("device0", "device1", "activation"): first,
+        ("device1", "device2", "activation"): second,
+        ("device2", "device1", "gradient"): second,
+        ("device1", "device0", "gradient"): first,
+        ("device0", "feeder", "gradient"): image,
     }
 
 
-def test_one_device_sends_nothing():
-    chain = split(discriminator(), (4,))
-    chain.backward(torch.ones_like(chain.forward(torch.randn(3, *SHAPE))))
-    assert not chain.wire.traffic
+def test_one_device_asks_nobody():
+    assert {(sender, receiver) for sender, receiver, _ in sent((4,))} == {("feeder", "device0"), ("device0", "feeder")}
+
+
+def test_segments_know_their_neighbours_and_who_owns_the_data():
+    placed = {"a": 1, "b": 1, "c": 2}
+    found = segments(discriminator(), placed, "u", PASSES)
+    assert [(one.role, one.before, one.after) for one in found.values()] == [
+        (OWNER, None, "b"),
+        (HELPER, "a", "c"),
+        (HELPER, "b", None),
+    ]
+    fed = segments(discriminator(), placed, "u", PASSES, feeder="f")
+    assert (fed["a"].role, fed["a"].before) == (HELPER, "f")
 
 
 @pytest.mark.parametrize("sizes", [(4, 0), (2, 1), (5,)])

@@ -10,11 +10,14 @@ from PIL import Image
 from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.errors import InputError
 from fishbone.files import read_json, read_tensors, write_json
+from fishbone.gan.methods import METHODS as BUILDERS
 from fishbone.gan.samples import draw
 from fishbone.nn.dcgan import Generator
 from fishbone.nn.models import build, save_model
 from fishbone.nn.sidecar import Sidecar
-from fishbone.stages.gan import Params, Plan, command
+from fishbone.stages.gan.command import command
+from fishbone.stages.gan.params import METHODS as NAMES
+from fishbone.stages.gan.params import MethodRates, Params, Plan
 
 DEVICE = {"speed": 1.0e9, "memory": 10**8}
 RATES = {"generator": 0.003, "discriminator": 0.003}
@@ -171,3 +174,7 @@ def test_wrong_parameters_are_named(inputs, tmp_path, changes, message):
 def test_plan_adds_what_to_run():
     plan = Plan.parse(PARAMS | {"datasets": ["mnist5k"], "methods": METHODS, "seeds": [0]}, file="params.yaml")
     assert Params.model_validate(plan.model_dump(include=set(Params.model_fields))).width == 4
+
+
+def test_parameters_name_every_method():
+    assert list(NAMES) == list(BUILDERS) == list(MethodRates.model_fields)

@@ -1,4 +1,4 @@
-"""What a run cost: multiply-accumulates of every party and bytes on every kind of route.
+"""What a run cost: multiply-accumulates of every party and bytes on every kind of link.
 
 Per pair of a real and a generated image a layer of the discriminator does 8 times its forward work: forward, weight
 gradient and input gradient for each image, then forward and input gradient for the feedback. The first layer
@@ -6,17 +6,15 @@ does 6: nothing asks for the gradient of the first two passes by their images. T
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from torch import Tensor, nn
-
-from fishbone.gan.centralised import Centralised
-from fishbone.gan.fsl_gan import FslGan
-from fishbone.gan.server import Server
-from fishbone.gan.user import User
+from fishbone.gan.messages import SERVER
+from fishbone.gan.method import User
+from fishbone.gan.rounds import Absence
 from fishbone.nn.dcgan import Generator
 from fishbone.split.planner import Layer, measure
+from fishbone.wire.traffic import Key
 
 
 def discriminator_macs(layers: Sequence[Layer], pairs: int, first: bool) -> int:
@@ -25,69 +23,91 @@ def discriminator_macs(layers: Sequence[Layer], pairs: int, first: bool) -> int:
 
 
 def generator_macs(generator: Generator, images: int) -> int:
+    """For ``images`` generated images and a step on them."""
     layers = measure(generator.layers, (generator.latent,))
     return images * (3 * sum(layer.macs for layer in layers) - layers[0].macs)
 
 
-def fsl_gan(game: FslGan, shape: Sequence[int], steps: int) -> dict[str, int]:
+def over_users(
+    generator: Generator, layers: Sequence[Layer], users: Sequence[User], sent: Mapping[Key, int], steps: int
+) -> dict[str, int]:
     """Costs of ``steps`` steps over all rounds; flat, named as in ``metrics.json``. ``images``: real ones seen.
 
     ``bytes_between_devices`` adds activations and gradients inside the users, ``bytes_server`` all that the server
     sends and receives: generated images, feedback and weights.
+
+    Args:
+        generator: the server's.
+        layers: of the whole discriminator.
+        users: all of them.
+        sent: bytes by link and kind.
+        steps: each with all users.
     """
     by_kind: Counter[str] = Counter()
     by_sender: Counter[str] = Counter()
-    for route, count in game.wire.traffic.items():
-        by_kind[route.kind] += count
-        by_sender[route.sender] += count
-    images = steps * sum(user.batch for user in game.users)
-    costs = _common(game.generator, game.discriminator, images) | {
+    for (sender, _, kind), count in sent.items():
+        by_kind[kind] += count
+        by_sender[sender] += count
+    weights = by_kind["begin"] + by_kind["update"]
+    images = steps * sum(user.batch for user in users)
+    costs = _common(generator, layers, images) | {
         "bytes_raw_images": 0,
         "bytes_activations": by_kind["activation"],
         "bytes_gradients": by_kind["gradient"],
         "bytes_generated": by_kind["generated"],
         "bytes_feedback": by_kind["feedback"],
-        "bytes_weights": by_kind["weights"],
+        "bytes_weights": weights,
         "bytes_between_devices": by_kind["activation"] + by_kind["gradient"],
-        "bytes_server": by_kind["generated"] + by_kind["feedback"] + by_kind["weights"],
-        "bytes_sent_server": by_sender[Server.name],
-        "macs_server": generator_macs(game.generator, images),
+        "bytes_server": by_kind["generated"] + by_kind["feedback"] + weights,
+        "bytes_sent_server": by_sender[SERVER],
+        "macs_server": generator_macs(generator, images),
     }
-    for user in game.users:
-        costs |= _devices(user, by_sender, shape, steps)
+    for user in users:
+        costs |= _devices(user, by_sender, layers, steps)
     costs["macs_devices"] = sum(count for name, count in costs.items() if name.startswith("macs_user"))
     return costs
 
 
-def centralised(game: Centralised, shape: Sequence[int], steps: int) -> dict[str, int]:
-    """As `fsl_gan`, for the one machine that all images were sent to (``bytes_raw_images``, uint8, once)."""
-    images = steps * game.batch
-    discriminator = discriminator_macs(measure(game.discriminator, shape), images, first=True)
-    return _common(game.generator, game.discriminator.state_dict(), images) | {
-        "bytes_raw_images": game.images.numel(),
+def absences(found: Iterable[Absence]) -> dict[str, int]:
+    """``absences_STATUS``: how often a user was left out of the rest of a round; nothing where none was."""
+    counts = Counter(absence.status for absence in found)
+    return {f"absences_{status}": counts[status] for status in sorted(counts)}
+
+
+def in_one_place(generator: Generator, layers: Sequence[Layer], images: int, pixels: int) -> dict[str, int]:
+    """As `over_users`, for the one machine that all images were sent to.
+
+    Args:
+        generator: the machine's.
+        layers: of the whole discriminator.
+        images: real ones seen, each time anew.
+        pixels: values of all images, which were sent once as uint8 (``bytes_raw_images``).
+    """
+    return _common(generator, layers, images) | {
+        "bytes_raw_images": pixels,
         "bytes_between_devices": 0,
         "bytes_server": 0,
-        "macs_server": generator_macs(game.generator, images) + discriminator,
+        "macs_server": generator_macs(generator, images) + discriminator_macs(layers, images, first=True),
     }
 
 
-def _common(generator: Generator, discriminator: Mapping[str, Tensor], images: int) -> dict[str, int]:
+def _common(generator: Generator, layers: Sequence[Layer], images: int) -> dict[str, int]:
+    """What every method has: images seen and parameters."""
     return {
         "images": images,
         "parameters_generator": sum(p.numel() for p in generator.parameters()),
-        "parameters_discriminator": sum(p.numel() for p in discriminator.values()),
+        "parameters_discriminator": sum(layer.parameters for layer in layers),
     }
 
 
-def _devices(user: User, sent: Mapping[str, int], shape: Sequence[int], steps: int) -> dict[str, int]:
+def _devices(user: User, sent: Mapping[str, int], layers: Sequence[Layer], steps: int) -> dict[str, int]:
     """Bytes sent, multiply-accumulates and parameters of each of the user's devices."""
-    whole = nn.Sequential(*(layer for stage in user.chain.stages for layer in stage.module))
-    layers = iter(measure(whole, shape))
+    rest = iter(layers)
     costs = {}
-    for index, (device, stage) in enumerate(zip(user.chain.devices, user.chain.stages, strict=True)):
-        mine = list(islice(layers, len(stage.module)))
-        name = device.replace("/", "_")
-        costs[f"bytes_sent_{name}"] = sent[device]
+    for index, part in enumerate(user.parts):
+        mine = list(islice(rest, part.layers))
+        name = part.address.replace("/", "_")
+        costs[f"bytes_sent_{name}"] = sent[part.address]
         costs[f"macs_{name}"] = discriminator_macs(mine, steps * user.batch, first=index == 0)
         costs[f"parameters_{name}"] = sum(layer.parameters for layer in mine)
     return costs

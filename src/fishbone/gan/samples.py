@@ -27,7 +27,7 @@ def draw(generator: Generator, count: int, seed: int) -> np.ndarray:
     )
     generator.eval()
     with torch.no_grad():
-        images = [generator(part) for part in noise(count, generator.latent, seed, "samples").split(BATCH)]
+        images = [generator(part) for part in torch.split(noise(count, generator.latent, seed, "samples"), BATCH)]
     generator.train(training)
     return to_uint8(torch.cat(images))
 

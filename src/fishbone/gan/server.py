@@ -1,14 +1,18 @@
-"""The server: it owns the generator, never sees data, and learns from feedback alone.
+"""The server's generator, which never sees data and learns from feedback alone.
 
 Per step: images x_f = G(z) go out; dL/dx_f comes back; dL/dw = (∂x_f/∂w)ᵀ dL/dx_f by the chain rule
 (Hardy et al. 2019, arXiv 1811.03850, §IV-B), then a step of Adam.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from fishbone.gan.batches import noise
 from fishbone.nn.dcgan import Generator
+from fishbone.nn.optimiser import Optimiser, apply
+from fishbone.nn.pack import pack, unpack
 
 
 class Server:
@@ -16,15 +20,13 @@ class Server:
 
     Args:
         generator: in training mode.
-        optimiser: of its parameters.
-        seed: of the noise.
+        optimiser: how its parameters are stepped.
+        seed: decides the noise; the same seed gives the same noise at each step.
     """
 
-    name = "server"
-
-    def __init__(self, generator: Generator, optimiser: torch.optim.Optimizer, seed: int):
+    def __init__(self, generator: Generator, optimiser: Optimiser, seed: int) -> None:
         self.generator = generator
-        self.optimiser = optimiser
+        self.optimiser = optimiser.make(generator.parameters())
         self.seed = seed
         self._generated: Tensor | None = None
 
@@ -34,8 +36,21 @@ class Server:
         return self._generated.detach()
 
     def learn(self, feedback: Tensor) -> None:
-        """One step on dL/dx_f (count, C, H, W) for the images of the last `generate`."""
-        self._generated.backward(feedback)
+        """One step on dL/dx_f (count, C, H, W) for the images of the last `generate`.
+
+        Raises:
+            RuntimeError: they were learnt from already, or there are none.
+        """
+        if self._generated is None:
+            raise RuntimeError("feedback on images that were not generated")
+        torch.autograd.backward(self._generated, feedback)
         self._generated = None
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        apply(self.optimiser)
+
+    def pack(self) -> dict[str, Tensor]:
+        """Generator and optimiser by name; between steps."""
+        return pack("generator", self.generator, self.optimiser)
+
+    def unpack(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of `pack`."""
+        unpack("generator", tensors, self.generator, self.optimiser)

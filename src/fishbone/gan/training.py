@@ -1,26 +1,49 @@
-"""The loop over rounds that all GANs share: train, measure, keep a checkpoint."""
+"""Training a game: play, see that all is finite, measure, keep a checkpoint."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any
 
 from torch import Tensor
 
+from fishbone.gan.game import Game
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.dcgan import Generator
 from fishbone.nn.divergence import require_finite
+from fishbone.nn.loop import resume
 
 
-class Game(Protocol):
-    """A generator and whatever judges it; ``field`` is the parameter that the learning rates come from."""
+class Training:
+    """A `fishbone.nn.loop.Work` whose steps are a game's rounds.
 
-    generator: Generator
-    field: str
+    Args:
+        game: is played.
+        measure: called after each round; must not change what the next one depends on.
+    """
 
-    def round(self, number: int) -> dict[str, float]: ...
+    def __init__(self, game: Game, measure: Callable[[Generator], dict[str, float]]) -> None:
+        self.game, self.measure = game, measure
 
-    def save(self) -> tuple[dict[str, Tensor], dict]: ...
+    def step(self, number: int) -> dict[str, float]:
+        """Round ``number``, from 1: what `Game.round` gives and what ``measure`` gives.
 
-    def load(self, tensors: Mapping[str, Tensor], saved: dict) -> None: ...
+        Raises:
+            InputError: a loss, or a number that the next round would start from, is not finite.
+        """
+        losses = self.game.round(number)
+        # The losses of a round's last step do not show what that step made of the weights.
+        for name, tensor in self.game.pack()[0].items():
+            if tensor.is_floating_point():
+                largest = tensor.abs().max().item()
+                require_finite(largest, f"the largest of {name}", f"round {number}", field=self.game.field)
+        return {**losses, **self.measure(self.game.generator)}
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The game's."""
+        return self.game.pack()
+
+    def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Inverse of `pack`."""
+        self.game.unpack(tensors, values)
 
 
 def train(
@@ -28,35 +51,7 @@ def train(
     rounds: int,
     measure: Callable[[Generator], dict[str, float]],
     checkpoint: Checkpoint,
-    report: Callable[[dict], None],
-) -> list[dict]:
-    """Play ``rounds`` rounds, those of the checkpoint included.
-
-    Args:
-        measure: called after each round; must not change what the next one depends on.
-        report: called with each round's row.
-
-    Raises:
-        InputError: a loss, or a number that the next round would start from, is not finite; no checkpoint of that round
-            is written.
-
-    Returns:
-        A row a round: ``step``, what `Game.round` gives, what ``measure`` gives.
-    """
-    history = []
-    if (resumed := checkpoint.load()) is not None:
-        tensors, saved = resumed
-        game.load(tensors, saved["game"])
-        history = saved["history"]
-    for number in range(len(history), rounds):
-        losses = game.round(number)
-        # The losses of a round's last step do not show what that step made of the weights.
-        tensors, saved = game.save()
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point():
-                largest = tensor.abs().max().item()
-                require_finite(largest, f"the largest of {name}", f"round {number + 1}", field=game.field)
-        history.append({"step": number + 1, **losses, **measure(game.generator)})
-        checkpoint.save(tensors, {"game": saved, "history": history})
-        report(history[-1])
-    return history
+    report: Callable[[dict[str, Any]], None],
+) -> list[dict[str, Any]]:
+    """Play ``rounds`` rounds, those of the checkpoint included; see `Training` and `resume`."""
+    return resume(Training(game, measure), rounds, checkpoint, report)

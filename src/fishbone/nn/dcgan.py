@@ -13,45 +13,13 @@ images), and its batch-norm momentum, because statistics are recalibrated before
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from fishbone.errors import InputError
-from fishbone.seeding import torch_generator
+from fishbone.nn.dropout import KeyedDropout
 
 SLOPE = 0.3
 EPS = 1e-3
-
-
-class KeyedDropout(nn.Module):
-    """Dropout whose mask depends on (seed, layer, key) alone, hence not on the device that applies it.
-
-    Args:
-        probability: of dropping an element; the rest are scaled by 1 / (1 - probability).
-        seed: of the masks.
-        layer: tells this layer's masks from those of others.
-    """
-
-    def __init__(self, probability: float, seed: int, layer: str):
-        super().__init__()
-        self.probability = probability
-        self.seed = seed
-        self.layer = layer
-        self.key: tuple[str | int, ...] = ()
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.probability == 0:
-            return x
-        generator = torch_generator(self.seed, "dropout", self.layer, *self.key)
-        kept = torch.rand(x.shape, generator=generator) >= self.probability
-        return x * (kept / (1 - self.probability))
-
-
-def key_dropout(module: nn.Module, *key: str | int) -> None:
-    """The next forward passes of ``module`` draw the masks of this key (user, step, real or fake …)."""
-    for layer in module.modules():
-        if isinstance(layer, KeyedDropout):
-            layer.key = key
 
 
 class Generator(nn.Module):
@@ -66,7 +34,7 @@ class Generator(nn.Module):
         InputError: a side is not divisible by 4.
     """
 
-    def __init__(self, shape: list[int], width: int, latent: int):
+    def __init__(self, shape: list[int], width: int, latent: int) -> None:
         super().__init__()
         channels, height, breadth = shape
         if height % 4 or breadth % 4:
@@ -90,7 +58,8 @@ class Generator(nn.Module):
         _glorot(self)
 
     def forward(self, noise: Tensor) -> Tensor:
-        return self.layers(noise)
+        images: Tensor = self.layers(noise)
+        return images
 
 
 class Discriminator(nn.Sequential):
@@ -100,10 +69,10 @@ class Discriminator(nn.Sequential):
         shape: [channels, height, width] of an image.
         width: channels of the first block (the paper's is 64).
         dropout: probability (the paper's is 0.3).
-        seed: of the dropout masks.
+        seed: decides the dropout masks; the same seed gives the same masks.
     """
 
-    def __init__(self, shape: list[int], width: int, dropout: float, seed: int):
+    def __init__(self, shape: list[int], width: int, dropout: float, seed: int) -> None:
         channels, height, breadth = shape
         super().__init__()
         for index, outputs in enumerate((width, 2 * width, 4 * width), start=1):
@@ -122,5 +91,5 @@ def _glorot(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def _weighted(module: nn.Module) -> Iterator[nn.Module]:
+def _weighted(module: nn.Module) -> Iterator[nn.Linear | nn.Conv2d | nn.ConvTranspose2d]:
     return (m for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)))

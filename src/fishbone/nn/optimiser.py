@@ -47,3 +47,14 @@ class Optimiser:
             found, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov,
             weight_decay=self.weight_decay,
         )  # fmt: skip
+
+
+def apply(optimiser: torch.optim.Optimizer | None) -> None:
+    """One step on the gradients that have accumulated, which are cleared.
+
+    Args:
+        optimiser: as `Optimiser.make` gave it; None, of a module without parameters, does nothing.
+    """
+    if optimiser is not None:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)

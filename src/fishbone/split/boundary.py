@@ -9,15 +9,21 @@ gradient, bit for bit on one host (Vepakomma et al. 2018, arXiv 1812.00564).
 import torch
 from torch import Tensor, nn
 
+from fishbone.nn.optimiser import apply
+
 
 class Stage:
     """A module on one device: the forward pass, the backward pass and its own optimiser.
 
     Several forward passes may be outstanding (micro-batches, real and generated images); each is
     named by ``tag`` and finished by exactly one `backward` with the same tag.
+
+    Args:
+        module: the layers.
+        optimiser: steps their parameters; None where there are none.
     """
 
-    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer | None = None):
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer | None = None) -> None:
         self.module = module
         self.optimiser = optimiser
         self._pending: dict[str, tuple[Tensor, Tensor]] = {}
@@ -36,7 +42,8 @@ class Stage:
         if tag in self._pending:
             raise RuntimeError(f"forward {tag!r} still waits for its backward pass")
         leaf = received.detach().requires_grad_(input_gradient and received.is_floating_point())
-        output = self.module(leaf)
+        # A leaf that wants a gradient may not be changed in place, as a first layer ``ReLU(inplace=True)`` would.
+        output: Tensor = self.module(leaf.clone())
         self._pending[tag] = (leaf, output)
         return output.detach()
 
@@ -44,8 +51,8 @@ class Stage:
         """dL/d(input), of the input's shape, or None if it was not asked for; parameter gradients accumulate.
 
         Args:
-            gradient: dL/d(output).
-            tag: of the forward pass.
+            gradient: dL/d(output), of the output's shape.
+            tag: the name that the forward pass was given.
             weight_gradients: False where only dL/d(input) is wanted: parameter gradients are left as they were.
 
         Raises:
@@ -59,11 +66,9 @@ class Stage:
         if not weight_gradients:
             return torch.autograd.grad(output, leaf, gradient)[0]
         if output.requires_grad:
-            output.backward(gradient)
+            torch.autograd.backward(output, gradient)
         return leaf.grad
 
     def step(self) -> None:
         """Apply and clear the accumulated gradients; a stage without parameters does nothing."""
-        if self.optimiser is not None:
-            self.optimiser.step()
-            self.optimiser.zero_grad(set_to_none=True)
+        apply(self.optimiser)

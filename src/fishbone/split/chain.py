@@ -1,18 +1,17 @@
-"""A network cut into a chain of stages over devices: activations go forward, gradients come back, as messages.
+"""A network cut into a chain of segments over parties: activations go forward, gradients come back, as messages.
 
-x → stage 1 → z_1 → stage 2 → … → output, and dL/dz back along the same links. Each device holds only its stage's
-weights and optimiser. Element-wise optimisers (SGD, Adam) make one optimiser a stage the same as one for
-all, so training is that of the whole network bit for bit on one host.
+x → segment 1 → z_1 → segment 2 → … → output, and dL/dz back along the same links. Each party holds only its layers'
+weights and their optimiser.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
-from fishbone.split.boundary import Stage
-from fishbone.split.wire import Route, Wire
+from fishbone.split.messages import HELPER, OWNER
+from fishbone.split.segment import Pass, Segment
 
 
 def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
@@ -33,42 +32,22 @@ def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
     return parts
 
 
-def routes(devices: Sequence[str]) -> set[Route]:
-    """What a chain sends: activations to the next device, gradients to the one before."""
-    forth = {Route("activation", here, there) for here, there in pairwise(devices)}
-    return forth | {Route("gradient", there, here) for here, there in pairwise(devices)}
-
-
-class Chain:
-    """Stages on devices, in order.
+def segments(
+    network: nn.Sequential, placed: Mapping[str, int], chain: str, passes: Mapping[str, Pass], feeder: str | None = None
+) -> dict[str, Segment]:
+    """Address → the actor there.
 
     Args:
-        devices: names, one a stage; the first is the data's owner.
-        stages: in the order of the forward pass.
-        wire: must allow `routes` of the devices.
+        network: is copied.
+        placed: address → number of layers, in the order of the forward pass.
+        chain: the chain's name, which keys the masks of dropout.
+        passes: by purpose.
+        feeder: address of the owner of the data; None where the first of these parties is the owner.
     """
-
-    def __init__(self, devices: Sequence[str], stages: Sequence[Stage], wire: Wire):
-        self.devices = tuple(devices)
-        self.stages = tuple(stages)
-        self.wire = wire
-
-    def forward(self, inputs: Tensor, tag: str = "", input_gradient: bool = True) -> Tensor:
-        """Output (B, …) on the last device; arguments as in `Stage.forward`, ``inputs`` on the first device."""
-        value = self.stages[0].forward(inputs, tag, input_gradient)
-        for (here, there), stage in zip(pairwise(self.devices), self.stages[1:], strict=True):
-            value = stage.forward(self.wire.send("activation", here, there, value, tag), tag)
-        return value
-
-    def backward(self, gradient: Tensor, tag: str = "", weight_gradients: bool = True) -> Tensor | None:
-        """dL/d(inputs) on the first device; arguments as in `Stage.backward`, ``gradient`` on the last device."""
-        value = self.stages[-1].backward(gradient, tag, weight_gradients)
-        back = list(zip(pairwise(self.devices), self.stages, strict=False))
-        for (here, there), stage in reversed(back):
-            value = stage.backward(self.wire.send("gradient", there, here, value, tag), tag, weight_gradients)
-        return value
-
-    def step(self) -> None:
-        """One step of every stage's optimiser."""
-        for stage in self.stages:
-            stage.step()
+    before = [feeder, *placed]
+    after = [*list(placed)[1:], None]
+    parts = cut(network, list(placed.values()))
+    return {
+        address: Segment(HELPER if above else OWNER, part, chain, passes, above, below)
+        for address, above, below, part in zip(placed, before, after, parts, strict=False)
+    }

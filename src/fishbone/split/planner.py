@@ -63,8 +63,8 @@ def memory(layers: Sequence[Layer], batch: int) -> int:
     return BYTES_PER_PARAMETER * parameters + BYTES_PER_ELEMENT * batch * sum(layer.outputs for layer in layers)
 
 
-def cuts(layers: int, devices: int) -> Iterator[tuple[int, ...]]:
-    """Layers of each device, for all contiguous cuts with at least one layer on the first device."""
+def placements(layers: int, devices: int) -> Iterator[tuple[int, ...]]:
+    """Numbers of layers of each device, for all contiguous placements with at least one layer on the first device."""
     for points in combinations_with_replacement(range(1, layers + 1), devices - 1):
         yield tuple(end - start for start, end in pairwise((0, *points, layers)))
 
@@ -77,7 +77,7 @@ def balanced(layers: Sequence[Layer], devices: Sequence[Capacity], batch: int) -
     """
     options = [
         (_busiest(parts, devices), sum(map(bool, sizes)), [-size for size in sizes], sizes)
-        for sizes in cuts(len(layers), len(devices))
+        for sizes in placements(len(layers), len(devices))
         if _fits(parts := _parts(layers, sizes), devices, batch)
     ]
     if not options:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from fishbone.data.dataset import load_dataset, save_dataset
-from fishbone.gan import evaluation
+from fishbone.gan.quality import evaluation
 
 
 class Seen:

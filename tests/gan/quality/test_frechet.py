@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from fishbone.gan.frechet import FeatureSpace, Gaussian, distance, fit
+from fishbone.gan.quality.frechet import FeatureSpace, Gaussian, distance, fit
 from fishbone.nn.models import build
 
 

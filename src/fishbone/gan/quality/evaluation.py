@@ -13,7 +13,7 @@ from torch import Tensor
 from fishbone.data.dataset import Dataset
 from fishbone.data.splits import stratified_subset
 from fishbone.errors import InputError
-from fishbone.gan.frechet import FeatureSpace, distance, fit
+from fishbone.gan.quality.frechet import FeatureSpace, distance, fit
 from fishbone.gan.samples import draw, uniform
 from fishbone.nn.dcgan import Generator
 from fishbone.seeding import numpy_generator
@@ -26,7 +26,7 @@ class Evaluation:
         space: the classifier's features.
         dataset: validation and test are read, train only for the floor.
         samples: images a measurement at the end; ``validation_samples`` after a round.
-        seed: of noise vectors, of the floor's images and of the ceiling's.
+        seed: decides noise vectors, the floor's images and the ceiling's; the same seed gives the same ones.
 
     Raises:
         InputError: the train split has fewer than ``samples`` images.

@@ -7,6 +7,7 @@ within one classifier, and, being biased by the sample's size, only for equal si
 """
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -36,20 +37,34 @@ def distance(first: Gaussian, second: Gaussian) -> float:
     cross = torch.linalg.eigvalsh(root @ second.covariance @ root).clamp(min=0).sqrt().sum()
     shift = (first.mean - second.mean).square().sum()
     spread = first.covariance.trace() + second.covariance.trace() - 2 * cross
-    return max((shift + spread).item(), 0.0)
+    return max(float((shift + spread).item()), 0.0)
+
+
+class Classifier(Protocol):
+    """A network whose last layer ``fc`` takes the features (B, d)."""
+
+    fc: nn.Linear
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, d) of inputs (B, C, H, W)."""
+        ...
+
+    def eval(self) -> Self:
+        """The network, judging and not learning from now on."""
+        ...
 
 
 class FeatureSpace:
     """Features of a frozen classifier.
 
     Args:
-        classifier: has ``features(x)`` → (B, d) and ``fc``, its last layer.
-        mean, std: (C,) by which its inputs were normalised, for pixels in [0, 1].
+        classifier: is put into evaluation mode and not trained any more.
+        mean, std: (C,), which its inputs, pixels in [0, 1], are normalised by.
     """
 
-    def __init__(self, classifier: nn.Module, mean: np.ndarray, std: np.ndarray):
+    def __init__(self, classifier: Classifier, mean: np.ndarray, std: np.ndarray) -> None:
         self.classifier = classifier.eval()
-        self.mean, self.std = np.float32(mean), np.float32(std)
+        self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
     @torch.no_grad()
     def features(self, images: np.ndarray, batch: int = 250) -> Tensor:
@@ -63,4 +78,5 @@ class FeatureSpace:
     @torch.no_grad()
     def classes(self, features: Tensor) -> Tensor:
         """Predicted class (N,) of each row of features."""
-        return self.classifier.fc(features).argmax(1)
+        logits: Tensor = self.classifier.fc(features)
+        return logits.argmax(1)

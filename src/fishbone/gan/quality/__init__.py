@@ -1,0 +1,1 @@
+"""How good a generator is: a file a metric, and `evaluation`, which puts them together."""

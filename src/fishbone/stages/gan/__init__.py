@@ -1,0 +1,1 @@
+"""The stage ``gan``: FSL-GAN, or the same GAN in one place."""

@@ -1,0 +1,223 @@
+import math
+
+import pytest
+import torch
+from small_game import SETTING, Recorder, among, end, equal, faulty, fsl_gan, play
+
+from fishbone.gan import checks
+from fishbone.gan.messages import Feedback
+from fishbone.split.messages import Begun, Update
+from fishbone.wire.errors import Malformed
+from fishbone.wire.testing import Fault
+
+OWNER, HELPER, LAST = "user0/device0", "user0/device1", "user0/device2"
+
+
+def statuses(game):
+    return [(one.round, one.step, one.user, one.status) for one in game.rounds.absences]
+
+
+@pytest.mark.parametrize(
+    ("what", "status"), [("drop", "unreachable"), ("raise", "failed"), ("corrupt", "malformed")], ids=str
+)
+def test_results_without_a_user_that_never_begins_are_those_of_the_others_alone(what, status):
+    game = faulty(Fault(what, kind="begin", receiver="user2/device1", times=None))
+    alone = among(fsl_gan(), ["user0", "user1"])
+    assert play(game) == play(alone)
+    assert equal(end(game), end(alone))
+    assert statuses(game) == [(1, None, "user2", status), (2, None, "user2", status)]
+
+
+MIDDLE = [
+    (Fault("drop", kind="generated", receiver=OWNER, after=1), "unreachable"),
+    (Fault("drop", kind="activation", receiver=HELPER, after=2), "unreachable"),
+    (Fault("drop", kind="activation", receiver=LAST, after=3), "unreachable"),
+    (Fault("raise", kind="activation", receiver=LAST, after=2), "failed"),
+    (Fault("corrupt", kind="activation", sender=HELPER, after=2), "malformed"),
+    (Fault("corrupt", kind="gradient", sender=LAST, after=3), "malformed"),
+    (Fault("drop", kind="gradient", sender=HELPER, after=2), "unreachable"),
+    (Fault("nan", kind="gradient", sender=HELPER, after=3), "rejected"),
+    (Fault("drop", kind="feedback", sender=OWNER, after=1), "unreachable"),
+    (Fault("reorder", kind="feedback", sender=OWNER, after=1), "unreachable"),
+    (Fault("corrupt", kind="feedback", sender=OWNER, after=1), "malformed"),
+    (Fault("nan", kind="feedback", sender=OWNER, after=1), "rejected"),
+]
+
+
+@pytest.fixture(scope="module")
+def spoilt():
+    """Losses and weights of a round whose user0 was lost in the second step, for the first fault of the list."""
+    game = faulty(MIDDLE[0][0])
+    return play(game, 1), end(game)
+
+
+@pytest.mark.parametrize(("fault", "status"), MIDDLE, ids=str)
+def test_whatever_a_user_fails_of_the_others_get_the_same_bits(fault, status, spoilt):
+    game = faulty(fault)
+    assert (play(game, 1), True) == (spoilt[0], equal(end(game), spoilt[1]))
+    assert game.memory.struck[fault] == 1
+    assert statuses(game) == [(1, 1, "user0", status)]
+    assert all(value.isfinite().all() for value in end(game).values())
+    healthy = fsl_gan()
+    play(healthy, 1)
+    assert not equal(end(game), end(healthy))
+
+
+def test_step_without_a_user_weighs_those_that_remain_and_asks_nothing_for_its_images():
+    seen, learnt = Recorder(), []
+    game = faulty(Fault("nan", kind="feedback", sender=OWNER), observers=[seen])
+    game.rounds.steps, game.rounds.server.learn = 1, learnt.append
+    losses = game.round(1)
+    second, third = (one.message for one in seen.of("feedback") if one.sender != OWNER)
+    expected = [torch.zeros(6, 1, 8, 8), second.gradient * (10 / 30), third.gradient * (20 / 30)]
+    assert torch.equal(torch.cat(expected), learnt[0])
+    for name, loss in losses.items():
+        assert loss == pytest.approx((10 * getattr(second, name) + 20 * getattr(third, name)) / 30, rel=1e-15)
+
+
+def test_answer_to_an_earlier_step_is_not_taken():
+    game = faulty(Fault("repeat", kind="feedback", sender=OWNER))
+    play(game, 1)
+    assert statuses(game) == [(1, 1, "user0", "replayed")]
+
+
+def test_answer_after_the_deadline_is_not_waited_for():
+    game = faulty(Fault("delay", kind="feedback", sender=OWNER, seconds=3.0), deadline=2.0)
+    play(game, 1)
+    assert statuses(game) == [(1, 0, "user0", "late")]
+    in_time = faulty(Fault("delay", kind="feedback", sender=OWNER, seconds=1.0), deadline=2.0)
+    assert play(in_time, 1) == play(fsl_gan(), 1)
+    assert statuses(in_time) == []
+
+
+def test_weights_that_are_not_finite_are_not_averaged():
+    game = faulty(Fault("nan", kind="update", sender=HELPER))
+    play(game, 1)
+    assert statuses(game) == [(1, None, "user0", "rejected")]
+    assert all(value.isfinite().all() for value in end(game).values())
+
+
+def steps_of(game, address):
+    """Finished round → steps of Adam that are in the moments that the device keeps of it."""
+    packed = game.memory.pack()[address]
+    counted = {round_: packed.tensors.get(f"{round_}/stage/optimiser/0/step") for round_ in packed.values["rounds"]}
+    return {round_: 0 if step is None else int(step) for round_, step in counted.items()}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("drop", kind="begin", receiver=LAST),
+        Fault("drop", kind="gradient", sender=HELPER, after=2),
+        Fault("nan", kind="feedback", sender=OWNER, after=1),
+        Fault("drop", kind="finish", receiver=HELPER),
+        Fault("drop", kind="update", sender=HELPER),
+        Fault("nan", kind="update", sender=LAST),
+    ],
+    ids=str,
+)
+def test_devices_of_a_user_never_go_on_from_different_rounds(fault):
+    game = faulty(fault)
+    play(game, 1)
+    assert [absence.user for absence in game.rounds.absences] == ["user0"]
+    game.round(2)
+    assert len(game.rounds.absences) == 1
+    for device in (OWNER, HELPER, LAST):
+        assert steps_of(game, device) == {0: 0, 2: SETTING.steps}
+    for device in ("user1/device0", "user2/device0", "user2/device1"):
+        assert steps_of(game, device) == {1: SETTING.steps, 2: 2 * SETTING.steps}
+
+
+def test_round_that_nobody_finishes_changes_no_weights_and_is_counted():
+    game = faulty(Fault("drop", kind="begin", times=3))
+    before = {name: value.clone() for name, value in end(game).items()}
+    losses = game.round(1)
+    assert all(math.isnan(loss) for loss in losses.values())
+    assert equal(end(game), before)
+    assert [status for *_, status in statuses(game)] == ["unreachable"] * 3
+    assert all(math.isfinite(loss) for loss in game.round(2).values())
+
+
+def test_users_that_all_fail_in_one_step_leave_the_generator_as_it_was_after_the_step_before():
+    game = faulty(Fault("drop", kind="feedback", times=None, after=3))
+    one = fsl_gan()
+    one.rounds.steps = 1
+    assert play(game, 1) == play(one, 1)
+    parameters = zip(game.generator.parameters(), one.generator.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in parameters)
+    assert [(absence.step, absence.user) for absence in game.rounds.absences] == [
+        (1, "user0"),
+        (1, "user1"),
+        (1, "user2"),
+    ]
+
+
+def test_absences_are_among_the_costs_only_where_there_were_any():
+    healthy, game = fsl_gan(), faulty(Fault("nan", kind="feedback", times=2))
+    play(healthy), play(game)
+    assert not any(name.startswith("absences") for name in healthy.costs(2))
+    assert game.costs(2)["absences_rejected"] == 2
+
+
+def test_absences_and_their_consequences_survive_a_checkpoint():
+    faults = [Fault("drop", kind="update", sender=HELPER)]
+    whole = faulty(*faults)
+    play(whole)
+    begun, resumed = faulty(*faults), fsl_gan()
+    play(begun, 1)
+    resumed.unpack(*begun.pack())
+    resumed.round(2)
+    assert equal(end(resumed), end(whole))
+    assert statuses(resumed) == statuses(whole) == [(1, None, "user0", "unreachable")]
+    assert steps_of(resumed, OWNER) == steps_of(whole, OWNER)
+
+
+IMAGES = torch.zeros(2, 1, 4, 4)
+SENT = {"w": torch.zeros(3), "b": torch.zeros(1)}
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (Begun(3), Malformed, "begun is no feedback on step 3"),
+        (Feedback(2, 0.0, 0.0, IMAGES), Malformed, "no feedback on step 3"),
+        (Feedback(3, 0.0, 0.0, IMAGES[:1]), checks.Rejected, r"\(1, 1, 4, 4\) torch.float32 for images \(2, 1, 4, 4\)"),
+        (Feedback(3, 0.0, 0.0, IMAGES.double()), checks.Rejected, "float64"),
+        (Feedback(3, NAN, 0.0, IMAGES), checks.Rejected, "not finite"),
+        (Feedback(3, 0.0, math.inf, IMAGES), checks.Rejected, "not finite"),
+        (Feedback(3, 0.0, 0.0, IMAGES / 0), checks.Rejected, "not finite"),
+    ],
+)
+def test_unusable_feedback_is_refused(answer, error, message):
+    with pytest.raises(error, match=message):
+        checks.feedback(answer, 3, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (Begun(3), Malformed, "begun is no answer to the end of round 3"),
+        (Update(2, SENT), Malformed, "no answer to the end of round 3"),
+        (Update(3, {"w": SENT["w"]}), checks.Rejected, r"weights \['w'\] for \['b', 'w'\]"),
+        (Update(3, SENT | {"w": torch.zeros(4)}), checks.Rejected, r"w \(4,\) torch.float32 for \(3,\)"),
+        (Update(3, SENT | {"b": torch.zeros(1).long()}), checks.Rejected, r"b \(1,\) torch.int64 for"),
+        (Update(3, SENT | {"b": torch.full((1,), NAN)}), checks.Rejected, "b is not finite"),
+    ],
+)
+def test_unusable_weights_are_refused(answer, error, message):
+    with pytest.raises(error, match=message):
+        checks.update(answer, 3, SENT)
+
+
+def test_usable_answers_pass():
+    feedback = Feedback(3, 0.0, 0.0, IMAGES)
+    assert checks.feedback(feedback, 3, IMAGES) is feedback
+    assert checks.update(Update(3, SENT), 3, SENT) is SENT
+    checks.begun(Begun(3), 3)
+
+
+@pytest.mark.parametrize("answer", [Begun(2), Update(3, {})], ids=["other round", "other kind"])
+def test_wrong_answer_to_the_beginning_is_refused(answer):
+    with pytest.raises(Malformed, match=f"{answer.kind} is no answer to the beginning of round 3"):
+        checks.begun(answer, 3)

@@ -1,0 +1,192 @@
+import copy
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from small_chain import ADAM, POLICY, SGD, SUM, Chain
+from torch import nn
+
+from fishbone.nn.optimiser import Optimiser
+from fishbone.split.chain import segments
+from fishbone.split.messages import HELPER, Activation, Begin, Begun, Diverged, Finish, Gradient
+from fishbone.split.segment import Segment
+from fishbone.wire.errors import Failed, Forbidden, Malformed
+from fishbone.wire.memory import Memory
+from fishbone.wire.message import Envelope
+from fishbone.wire.testing import Fault, Faulty
+
+INPUT = torch.randn(4, 3, generator=torch.Generator().manual_seed(4))
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
+
+
+def begun(sizes=(1, 1, 1), optimiser=SGD, **kwargs):
+    chain = Chain(network(), sizes, **kwargs)
+    chain.begin(network().state_dict(), optimiser)
+    return chain
+
+
+def test_answer_is_the_loss_and_the_gradient_of_the_whole_network():
+    leaf, whole = INPUT.clone().requires_grad_(), network()
+    loss = whole(leaf).sum()
+    loss.backward()
+    answer = begun().ask(0, "judge", INPUT)
+    assert answer.loss == loss.item()
+    assert torch.equal(answer.value, leaf.grad)
+
+
+def test_pass_that_learns_steps_every_party_and_one_that_judges_none():
+    whole = network()
+    whole(INPUT).sum().backward()
+    torch.optim.SGD(whole.parameters(), 0.5).step()
+    chain = begun()
+    chain.ask(0, "judge", INPUT)
+    chain.ask(1, "learn", INPUT)
+    chain.ask(2, "judge", INPUT)
+    weights = chain.finish()
+    assert all(torch.equal(weights[name], value) for name, value in whole.state_dict().items())
+
+
+def test_loss_may_depend_on_the_step():
+    passes = {"learn": SUM["learn"].__class__(lambda output, step: output.sum() * step, learn=False)}
+    chain = begun(passes=passes)
+    one, two = chain.ask(1, "learn", INPUT), chain.ask(2, "learn", INPUT)
+    assert (two.loss, 2 * one.value.sum().item()) == (2 * one.loss, pytest.approx(two.value.sum().item()))
+
+
+def test_only_the_party_before_may_send_activations():
+    segment = segments(network(), {"a": 1, "b": 2}, "u", SUM, feeder="feeder")["b"]
+    state, _ = segment.begin(segment.start(), Begin(1, 0, SGD, segment.module.state_dict()))
+    message = Activation(0, "judge", torch.zeros(4, 5))
+    with pytest.raises(Forbidden, match="activations come from a, not from c"):
+        segment.handle(state, Envelope("c", "b", 0, message), None)
+    assert isinstance(segment.handle(state, Envelope("a", "b", 0, message), None)[1], Gradient)
+
+
+def test_loss_that_is_not_finite_is_said_and_steps_nobody():
+    chain = begun()
+    answer = chain.ask(0, "learn", torch.full((4, 3), math.inf))
+    assert isinstance(answer, Diverged)
+    assert not math.isfinite(answer.loss)
+    assert all(torch.equal(value, network().state_dict()[name]) for name, value in chain.finish().items())
+
+
+@pytest.mark.parametrize("value", [torch.zeros(3, 5), torch.zeros(4, 5).double()], ids=["shape", "type"])
+def test_gradient_of_another_form_is_refused(value):
+    @dataclass(frozen=True)
+    class Liar:
+        role: str = HELPER
+
+        def start(self):
+            return None
+
+        def handle(self, state, request, link):
+            return state, Gradient(0.0, value)
+
+    memory = Memory(POLICY)
+    memory.attach("a", segments(network(), {"a": 1, "b": 2}, "u", SUM, feeder="feeder")["a"])
+    memory.attach("b", Liar())
+    link = memory.link("feeder", "owner")
+    link.ask("a", Begin(1, 0, SGD, network()[:1].state_dict()))
+    with pytest.raises(Malformed, match="gradient from b is no gradient of what it was asked with"):
+        link.ask("a", Activation(0, "judge", INPUT))
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (Activation(0, "judge", INPUT), "no session is open for a pass 'judge'"),
+        (Finish(1), "session 1 is not open"),
+        (Begin(2, 1, SGD, {}), r"session 1 is not among \[0\]"),
+        (Begin(1, 0, SGD, {}), "weights that do not fit"),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_what_does_not_fit_the_session_is_refused(message, error):
+    with pytest.raises((Failed, Malformed), match=error):
+        Chain(network(), (3,)).link.ask("device0", message)
+
+
+def test_unknown_pass_and_other_round_are_refused():
+    chain = begun()
+    with pytest.raises(Malformed, match="'dream'"):
+        chain.ask(0, "dream", INPUT)
+    with pytest.raises(Failed, match="session 2 is not open"):
+        chain.finish(2)
+
+
+def test_message_of_another_protocol_gets_no_answer():
+    segment = Segment(HELPER, network(), "u", SUM, "feeder", None)
+    with pytest.raises(Malformed, match="no answer to begun"):
+        segment.handle(segment.start(), Envelope("feeder", "a", 0, Begun(1)), None)
+
+
+def learn(chain, steps):
+    return [chain.ask(step, "learn", INPUT).value for step in steps]
+
+
+def test_session_that_did_not_count_leaves_no_trace():
+    whole, spoilt = begun(optimiser=ADAM), begun(optimiser=ADAM, carrier=faulty)
+    learn(whole, range(3)), learn(spoilt, range(3))
+    first = whole.finish(1)
+    spoilt.finish(1)
+    spoilt.begin(first, round_=2, base=1)
+    learn(spoilt, [3])
+    with pytest.raises(Failed):
+        learn(spoilt, [4])
+    whole.begin(first, round_=3, base=1), spoilt.begin(first, round_=3, base=1)
+    assert all(map(torch.equal, learn(whole, range(6, 9)), learn(spoilt, range(6, 9))))
+    expected, got = whole.finish(3), spoilt.finish(3)
+    assert all(torch.equal(value, got[name]) for name, value in expected.items())
+
+
+def faulty(policy, observers):
+    return Faulty(policy, observers, faults=[Fault("raise", kind="activation", receiver="device2", after=4)])
+
+
+def test_finished_session_counts_only_if_the_next_one_says_so():
+    chain = begun(optimiser=ADAM)
+    learn(chain, range(3))
+    weights = chain.finish(1)
+    kept = copy.deepcopy(chain.memory.pack())
+    chain.begin(weights, round_=2, base=1)
+    on = learn(chain, range(3))
+    chain.memory.unpack(kept)
+    chain.begin(weights, round_=2, base=0)
+    fresh = learn(chain, range(3))
+    assert torch.equal(on[0], fresh[0])  # the weights are the same, and the moments are not
+    assert not torch.equal(on[2], fresh[2])
+
+
+def test_packed_states_go_on_bit_for_bit_and_hold_no_session_under_way():
+    whole, resumed = begun(optimiser=ADAM), begun(optimiser=ADAM)
+    learn(whole, range(3))
+    weights = whole.finish(1)
+    whole.begin(weights, round_=2, base=1)
+    resumed.memory.unpack(whole.memory.pack())
+    with pytest.raises(Malformed, match="no session is open"):
+        learn(resumed, [3])
+    resumed.begin(weights, round_=2, base=1)
+    assert all(map(torch.equal, learn(whole, range(3, 6)), learn(resumed, range(3, 6))))
+
+
+def test_kept_sessions_are_two_at_most():
+    chain, weights = begun(optimiser=ADAM), network().state_dict()
+    for round_ in range(1, 5):
+        chain.begin(weights, round_=round_, base=round_ - 1)
+        learn(chain, [round_])
+        weights = chain.finish(round_)
+    assert chain.memory.pack()["device0"].values == {"rounds": [3, 4]}
+
+
+def test_optimiser_is_the_one_that_the_session_began_with():
+    slow, fast = begun(optimiser=Optimiser("sgd", 0.1)), begun(optimiser=Optimiser("sgd", 0.2))
+    learn(slow, [0]), learn(fast, [0])
+    start = network().state_dict()
+    a, b = slow.finish(), fast.finish()
+    for name, value in start.items():
+        torch.testing.assert_close(b[name] - value, 2 * (a[name] - value))
