@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 
 import pytest
 import torch
@@ -164,6 +164,31 @@ def test_an_envelope_that_is_not_the_messages_is_malformed(envelope, reason):
         decode(frame, KINDS)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {},
+        None,
+        {"__metadata__": None},
+        {"__metadata__": {}},
+        {"__metadata__": {"envelope": 3}},
+        {"__metadata__": {"other": "{}"}},
+    ],
+)
+def test_a_header_without_an_envelope_is_malformed(header):
+    with pytest.raises(Malformed, match=r"^a frame that is no message: ValueError: its header has no envelope$"):
+        decode(framed(header), KINDS)
+
+
+def test_a_tensor_without_a_type_or_shape_is_malformed():
+    header, _, data = parts(Answer(torch.zeros(2)))
+    for entry in (None, [], {"dtype": "F32"}, {"shape": [2]}):
+        header["values"] = entry
+        with pytest.raises(Malformed, match="its header says something else than types and shapes"):
+            decode(framed(header, data), KINDS)
+
+
 def test_a_key_twice_is_malformed_in_the_header_and_in_the_envelope():
     header, _, data = parts(Answer(torch.zeros(2)))
     entry = json.dumps(header["values"])
@@ -249,6 +274,8 @@ def test_an_error_shows_little_of_what_came():
 def test_the_limits_are_these():
     assert Limits() == Limits(frame=268_435_456, header=1_048_576, tensors=4096, dims=8)
     assert Limits() == DEFAULT_LIMITS
+    with pytest.raises(FrozenInstanceError):
+        DEFAULT_LIMITS.frame = 1
 
 
 def test_a_frame_may_be_as_long_as_the_limit_and_no_longer():

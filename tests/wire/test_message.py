@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import ClassVar
 
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from wire_parties import Answer, Detail, Full, Note, content, full
 
-from fishbone.wire.message import Message, Refusal, layout
+from fishbone.wire.message import Envelope, Message, Refusal, layout
 
 
 def test_layout_says_the_form_of_every_field_in_order():
@@ -135,6 +135,15 @@ def test_a_message_of_a_message_has_the_fields_of_both():
         extra: dict[str, Tensor] = field(default_factory=dict)
 
     assert layout(Longer) == {"values": "tensor", "extra": "tensors"}
+
+
+def test_messages_and_envelopes_do_not_change_and_equal_only_themselves():
+    for one, other in ((full(), full()), (Envelope("a", "b", 0, Note(1)), Envelope("a", "b", 0, Note(1)))):
+        assert one == one
+        assert one != other
+        assert len({one, other}) == 2
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, next(iter(vars(one))), 3)
 
 
 def test_a_refusal_has_a_status_and_a_reason():

@@ -119,8 +119,8 @@ class Faulty(Memory):
         limits: Limits = DEFAULT_LIMITS,
         clock: FakeClock | None = None,
     ):
-        self.fake = clock or FakeClock()
-        super().__init__(policy, observers, through_codec=True, limits=limits, clock=self.fake)
+        self.clock: FakeClock = clock or FakeClock()
+        super().__init__(policy, observers, through_codec=True, limits=limits, clock=self.clock)
         self.faults = tuple(faults)
         self.struck: Counter[Fault] = Counter()
         self.refused: Counter[str] = Counter()
@@ -141,7 +141,7 @@ class Faulty(Memory):
         except _Lost:
             if deadline is None:
                 raise Unreachable(f"no answer from {address}, and no deadline to wait for") from None
-            self.fake.advance(max(0.0, begun + deadline - self.clock()))
+            self.clock.advance(max(0.0, begun + deadline - self.clock()))
             raise Late(f"no answer from {address} to {message.kind} within {deadline:g} s") from None
 
     def exchange(self, request: Envelope) -> Envelope:
@@ -173,7 +173,7 @@ class Faulty(Memory):
         if self.strikes("drop", envelope):
             raise _Lost
         for fault in self.strikes("delay", envelope):
-            self.fake.advance(fault.seconds)
+            self.clock.advance(fault.seconds)
         if self.strikes("corrupt", envelope):
             frame = self._corrupted(frame)
         arrived = decode(frame, self.policy.kinds, self.limits)
