@@ -112,3 +112,25 @@ def test_the_page_of_errors_is_true_about_their_second_bases_and_their_rooms():
             assert {base.__name__ for base in error.__mro__} & {"ValueError", "RuntimeError"} == {
                 *([second[1]] if second else [])
             }
+
+
+# They are copied to devices, validate for pydantic, read what `Malformed` then tells, or inject faults for tests.
+BUILT_IN = {"bench/agent.py", "bench/devices/kinds.py", "fields.py", "wire/codec.py", "wire/testing/faulty.py"}
+
+
+def bare(node: ast.AST) -> bool:
+    if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name)):
+        return False
+    return node.exc.func.id in ("Exception", "ValueError", "RuntimeError", "KeyError")
+
+
+def test_no_library_raises_a_bare_built_in_error():
+    found = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).as_posix() not in BUILT_IN
+        and path.relative_to(PACKAGE).parts[0] not in ("stages", "provenance")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if bare(node)
+    ]
+    assert not found

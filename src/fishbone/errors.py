@@ -3,6 +3,7 @@
 FishboneError
 ├── InputError               input that a person can mend: a file, a field, an option; also a ValueError
 ├── ArgumentError            an argument of a function that it cannot take; also a ValueError
+├── StageError               a stage of a cut network was asked out of turn; also a RuntimeError
 ├── LinkError                one party could not ask another, or got no usable answer
 │   ├── Unreachable          nobody answers at the address
 │   ├── Late                 the deadline is over
@@ -16,7 +17,8 @@ FishboneError
 ├── UnknownCountError        a number cannot be told from an ONNX file (`fishbone.export`)
 ├── UnsupportedGraphError    the sparse runtime has not what the graph asks for (`fishbone.sparse`); also a ValueError
 ├── DeviceError              a device cannot measure; its `outcome` has a status (`fishbone.bench`)
-└── NoRuntimeError           onnxruntime-web cannot be had (`fishbone.bench`)
+├── NoRuntimeError           onnxruntime-web cannot be had (`fishbone.bench`)
+└── RawImageFound            a training image was about to leave its owner (`fishbone.privacy`)
 
 The command line ends with exit code 2 after an `InputError`, and with 1 after any other failure. Errors without a room
 are defined here, the others in their room.
@@ -35,6 +37,7 @@ __all__ = [
     "Malformed",
     "Rejected",
     "Replayed",
+    "StageError",
     "TooLarge",
     "Unreachable",
 ]
@@ -63,6 +66,10 @@ class InputError(FishboneError, ValueError):
 
 class ArgumentError(FishboneError, ValueError):
     """An argument that a function cannot take. The message names it, and what it should be."""
+
+
+class StageError(FishboneError, RuntimeError):
+    """A stage of a cut network was asked out of turn: for a pass that was not begun, or not ended, or is another."""
 
 
 class LinkError(FishboneError):

@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fishbone.errors import Malformed
 from fishbone.federated.checks import admissible, alike, diverged, of_kind
 from fishbone.federated.messages import Begin, Diverged, Done, Finish, NamedMethod, Train, Update
 from fishbone.federated.work import LocalWork
 from fishbone.nn.optimiser import Optimiser
-from fishbone.wire.errors import Malformed
 
 WORK, METHOD = LocalWork(0, 1, 1, Optimiser("sgd", 0.1)), NamedMethod("fedavg", {})
 SENT = {"w": torch.zeros(2, 3), "b": torch.zeros(3)}

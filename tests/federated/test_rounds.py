@@ -24,7 +24,7 @@ from small_federation import (
 from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
-from fishbone.errors import InputError
+from fishbone.errors import InputError, Unreachable
 from fishbone.federated.counts import Counts
 from fishbone.federated.engines.in_process import one_machine
 from fishbone.federated.messages import Diverged, Done, Embedding, EmbeddingRequest, Update
@@ -35,7 +35,6 @@ from fishbone.federated.roles import HorizontalRole, VerticalRole
 from fishbone.federated.rounds import Federation
 from fishbone.nn.evaluate import evaluate
 from fishbone.seeding import numpy_generator
-from fishbone.wire.errors import Unreachable
 from fishbone.wire.message import Refusal
 
 DATA = samples(144)

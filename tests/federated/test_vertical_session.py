@@ -15,6 +15,7 @@ from small_federation import (
 )
 from torch.nn import functional as F
 
+from fishbone.errors import Forbidden, Malformed, Replayed
 from fishbone.federated.engines.in_process import in_process
 from fishbone.federated.messages import (
     SERVER,
@@ -27,7 +28,6 @@ from fishbone.federated.messages import (
     Train,
 )
 from fishbone.nn.two_branch import columns
-from fishbone.wire.errors import Forbidden, Malformed, Replayed
 from fishbone.wire.memory import Memory
 
 

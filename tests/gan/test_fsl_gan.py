@@ -31,7 +31,7 @@ from torch.utils.flop_counter import flop_registry
 
 import fishbone.gan.messages
 import fishbone.split.messages
-from fishbone.errors import InputError
+from fishbone.errors import Forbidden, InputError
 from fishbone.gan import losses
 from fishbone.gan.batches import noise
 from fishbone.gan.in_process import over_users
@@ -42,7 +42,6 @@ from fishbone.nn.pack import under
 from fishbone.privacy.audit import RawImageAudit, RawImageFound
 from fishbone.split.messages import HELPER, OWNER, Activation
 from fishbone.split.planner import Capacity, measure, memory
-from fishbone.wire.errors import Forbidden
 from fishbone.wire.memory import Memory
 from fishbone.wire.message import Envelope
 from fishbone.wire.testing import check_complete

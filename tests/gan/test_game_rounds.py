@@ -4,10 +4,10 @@ import pytest
 import torch
 from small_game import SETTING, Recorder, among, end, equal, faulty, fsl_gan, play
 
+from fishbone.errors import Malformed
 from fishbone.gan import checks
 from fishbone.gan.messages import Feedback
 from fishbone.split.messages import Begun, Update
-from fishbone.wire.errors import Malformed
 from fishbone.wire.testing import Fault
 
 OWNER, HELPER, LAST = "user0/device0", "user0/device1", "user0/device2"

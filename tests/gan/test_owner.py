@@ -2,8 +2,8 @@ import pytest
 import torch
 from small_game import fsl_gan
 
+from fishbone.errors import Malformed
 from fishbone.gan.messages import Generated
-from fishbone.wire.errors import Malformed
 
 
 @pytest.mark.parametrize("shape", [(5, 1, 8, 8), (6, 1, 4, 4), (6, 64)], ids=str)

@@ -7,11 +7,11 @@ import torch
 from small_chain import ADAM, POLICY, SGD, SUM, Chain
 from torch import nn
 
+from fishbone.errors import Failed, Forbidden, Malformed
 from fishbone.nn.optimiser import Optimiser
 from fishbone.split.chain import segments
 from fishbone.split.messages import HELPER, Activation, Begin, Begun, Diverged, Finish, Gradient
 from fishbone.split.segment import Segment
-from fishbone.wire.errors import Failed, Forbidden, Malformed
 from fishbone.wire.memory import Memory
 from fishbone.wire.message import Envelope
 from fishbone.wire.testing import Fault, Faulty

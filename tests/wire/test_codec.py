@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from wire_parties import Answer, Detail, Full, Note, Question, content, full
 
+from fishbone.errors import LinkError, Malformed, TooLarge
 from fishbone.wire.codec import DEFAULT_LIMITS, DTYPES, PREFIX, Limits, check, copied, decode, encode
-from fishbone.wire.errors import LinkError, Malformed, TooLarge
 from fishbone.wire.message import Envelope, Message
 
 KINDS = {message.kind: message for message in (Full, Answer, Note, Question)}

@@ -6,7 +6,7 @@ import torch
 import wire_parties
 from wire_parties import POLICY, Adder, Answer, Note, Question, question
 
-from fishbone.wire.errors import LinkError
+from fishbone.errors import LinkError
 from fishbone.wire.memory import Memory
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy, Rule

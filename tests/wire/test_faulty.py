@@ -2,8 +2,8 @@ import pytest
 import torch
 from wire_parties import POLICY, Adder, Answer, Note, Question, content, question
 
+from fishbone.errors import Failed, Late, Malformed, Replayed, TooLarge, Unreachable
 from fishbone.wire.codec import Limits
-from fishbone.wire.errors import Failed, Late, Malformed, Replayed, TooLarge, Unreachable
 from fishbone.wire.memory import Memory
 from fishbone.wire.message import Refusal
 from fishbone.wire.testing import FakeClock, Fault, Faulty

@@ -4,8 +4,9 @@ import pytest
 import torch
 from wire_parties import POLICY, Adder, Answer, Note, Question, question
 
+from fishbone.errors import LinkError
 from fishbone.wire.actor import Host
-from fishbone.wire.errors import BY_STATUS, LinkError
+from fishbone.wire.errors import BY_STATUS
 from fishbone.wire.message import Envelope, Refusal
 
 ROLES = {"a": "asker", "b": "asker", "w": "worker"}

@@ -1,8 +1,8 @@
 import pytest
 
-from fishbone.errors import FishboneError
+from fishbone.errors import FishboneError, LinkError
 from fishbone.wire import errors
-from fishbone.wire.errors import BY_STATUS, LONGEST_LINE, LinkError, line
+from fishbone.wire.errors import BY_STATUS, LONGEST_LINE, line
 
 
 def test_every_status_is_the_word_of_one_error():

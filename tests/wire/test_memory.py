@@ -7,19 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_parties import POLICY, Adder, Answer, Full, Note, Question, content, full, question
 
+from fishbone.errors import Failed, Forbidden, Late, LinkError, Malformed, Replayed, TooLarge, Unreachable
 from fishbone.wire.actor import Packed
 from fishbone.wire.codec import Limits
-from fishbone.wire.errors import (
-    BY_STATUS,
-    Failed,
-    Forbidden,
-    Late,
-    LinkError,
-    Malformed,
-    Replayed,
-    TooLarge,
-    Unreachable,
-)
+from fishbone.wire.errors import BY_STATUS
 from fishbone.wire.memory import Memory, answer
 from fishbone.wire.message import Envelope, Refusal
 from fishbone.wire.policy import Policy, Rule

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 from wire_parties import POLICY, Answer, Note, Question, question
 
-from fishbone.wire.errors import Forbidden
+from fishbone.errors import Forbidden
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy, Rule
 

@@ -14,7 +14,7 @@ from fishbone.bench.agent import DTYPES, prepare
 from fishbone.bench.reading import Reading, read, statistics
 from fishbone.data.dataset import Dataset
 from fishbone.data.splits import stratified_subset
-from fishbone.errors import InputError
+from fishbone.errors import ArgumentError, InputError
 from fishbone.seeding import numpy_generator
 
 VECTORS = 32
@@ -68,7 +68,7 @@ def _outputs(session: ort.InferenceSession, batches: list[np.ndarray]) -> dict[s
     """Name → (N, …), of the outputs that are numbers by input.
 
     Raises:
-        ValueError: there is none.
+        ArgumentError: there is none.
     """
     name = session.get_inputs()[0].name
     runs = zip(*(session.run(None, {name: batch}) for batch in batches), strict=True)
@@ -78,7 +78,7 @@ def _outputs(session: ort.InferenceSession, batches: list[np.ndarray]) -> dict[s
         if whole and all(len(part) == len(batch) for part, batch in zip(parts, batches, strict=True)):
             found[output.name] = np.concatenate(parts)
     if not found:
-        raise ValueError("no output has numbers for each input")
+        raise ArgumentError("no output has numbers for each input")
     return found
 
 

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Likelihood, Softmax
+from fishbone.errors import ArgumentError
 from fishbone.nn.evaluate import evaluating
 from fishbone.seeding import torch_generator
 
@@ -102,7 +103,7 @@ class Gradients:
         for module, x, _ in calls:
             if len(x) != len(outputs):
                 shape = tuple(x.shape)
-                raise ValueError(f"{names[module]}: its input {shape} has not the {len(outputs)} images first")
+                raise ArgumentError(f"{names[module]}: its input {shape} has not the {len(outputs)} images first")
             layers[module].inputs.append(x)
         ends = [output for *_, output in calls]
         gradients = [
@@ -112,7 +113,7 @@ class Gradients:
         idle = {module for (module, *_), delta in zip(calls, gradients[0], strict=True) if delta is None}
         unused = [name for module, name in names.items() if module in idle or not layers[module].inputs]
         if unused:
-            raise ValueError(f"calls of these layers take no part in the network's output: {', '.join(unused)}")
+            raise ArgumentError(f"calls of these layers take no part in the network's output: {', '.join(unused)}")
         for (module, *_), *deltas in zip(calls, *gradients, strict=True):
             layers[module].deltas.append(torch.stack([_by_group(module, delta) for delta in deltas], dim=1))
         return list(layers.values())

@@ -13,6 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from fishbone.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -88,25 +90,27 @@ def prunable(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str,
         names: weights asked for in place of those; returned as they are if they can be pruned.
 
     Raises:
-        ValueError: nothing is left to prune, or a name is not the weight of such a layer, or it is no parameter of
+        ArgumentError: nothing is left to prune, or a name is not the weight of such a layer, or it is no parameter of
             its own: shared by two layers, or computed from others (weight norm).
     """
     layers = {f"{name}.weight": m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
     if names is None:
         names = [name for name, layer in list(layers.items())[1:-1] if layer.weight.requires_grad]
         if not names:
-            raise ValueError("no Conv2d or Linear layer to prune between the first and the last one; name weights")
+            raise ArgumentError("no Conv2d or Linear layer to prune between the first and the last one; name weights")
     if unknown := [name for name in names if name not in layers]:
         known = ", ".join(layers)
-        raise ValueError(f"not the weight of a Conv2d or Linear layer: {', '.join(unknown)}; there are {known}")
+        raise ArgumentError(f"not the weight of a Conv2d or Linear layer: {', '.join(unknown)}; there are {known}")
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"names should be at least one weight, each once, not {list(names)}")
+        raise ArgumentError(f"names should be at least one weight, each once, not {list(names)}")
     owners: dict[int, str] = {}
     for name, layer in layers.items():
         weight = dict(layer.named_parameters(recurse=False)).get("weight")
         if weight is None and name in names:
-            raise ValueError(f"{name} is computed from other parameters: make it plain first (weight norm: remove it)")
+            raise ArgumentError(
+                f"{name} is computed from other parameters: make it plain first (weight norm: remove it)"
+            )
         other = name if weight is None else owners.setdefault(id(weight), name)
         if other != name and {name, other} & set(names):
-            raise ValueError(f"{other} and {name} share one weight; curvature of tied weights is not supported")
+            raise ArgumentError(f"{other} and {name} share one weight; curvature of tied weights is not supported")
     return tuple(names)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fishbone.data.raw import REPLACE, Request
-from fishbone.errors import InputError
+from fishbone.errors import ArgumentError, InputError
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def locate(request: Request) -> Path:
         InputError: it is in none of them.
     """
     if request.path is None:
-        raise ValueError(f"a source of kind {request.kind} needs a path")
+        raise ArgumentError(f"a source of kind {request.kind} needs a path")
     places = [*(folder / request.path for folder in folders(request)), Path(request.path).expanduser()]
     found = next((place for place in places if place.exists()), None)
     if found is None:

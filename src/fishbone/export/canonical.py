@@ -18,6 +18,7 @@ from onnx import (
     numpy_helper,
 )
 
+from fishbone.errors import ArgumentError
 from fishbone.export.stored import all_graphs, all_nodes
 
 LONG_DOMAIN = "ai.onnx"
@@ -29,7 +30,7 @@ def canonical(proto: ModelProto) -> ModelProto:
     """A copy in that form, or ``proto`` itself where it has it already.
 
     Raises:
-        ValueError: a sparse tensor is damaged, too large to be dense, or in a second file.
+        ArgumentError: a sparse tensor is damaged, too large to be dense, or in a second file.
     """
     named = [*proto.opset_import, *all_nodes(proto)]
     long = any(entry.domain == LONG_DOMAIN for entry in named)
@@ -63,13 +64,13 @@ def _tensor(attribute: AttributeProto) -> TensorProto:
 def _dense(sparse: SparseTensorProto) -> TensorProto:
     name, shape = sparse.values.name, tuple(sparse.dims)
     if any(external_data_helper.uses_external_data(tensor) for tensor in (sparse.values, sparse.indices)):
-        raise ValueError(f"sparse tensor {name} is kept in a second file")
+        raise ArgumentError(f"sparse tensor {name} is kept in a second file")
     if math.prod(shape) > LARGEST:
-        raise ValueError(f"sparse tensor {name} of {shape} is too large")
+        raise ArgumentError(f"sparse tensor {name} of {shape} is too large")
     values, places = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
     dense = np.zeros(math.prod(shape), values.dtype)
     try:
         dense[np.ravel_multi_index(tuple(places.T), shape) if places.ndim == 2 else places] = values
     except (ValueError, IndexError) as error:
-        raise ValueError(f"sparse tensor {name} is damaged: {error}") from None
+        raise ArgumentError(f"sparse tensor {name} is damaged: {error}") from None
     return numpy_helper.from_array(dense.reshape(shape), name)

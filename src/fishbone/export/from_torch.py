@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from onnx import ModelProto
 from torch import nn
 
+from fishbone.errors import ArgumentError
 from fishbone.export.metadata import as_texts
 
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
@@ -32,7 +33,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], opset: int) -> ModelProto:
     The exporter falls back to another opset without raising; `fishbone.export.gates.check_interface` catches that.
     """
     if network.training:
-        raise ValueError("export a network in eval mode")
+        raise ArgumentError("export a network in eval mode")
     with _quiet():
         program = torch.onnx.export(
             network,

@@ -18,6 +18,7 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto
 
+from fishbone.errors import ArgumentError
 from fishbone.export.from_torch import INPUT
 from fishbone.export.gates import GateError
 from fishbone.export.int8 import KINDS
@@ -45,13 +46,13 @@ def quantise(proto: ModelProto, images: np.ndarray, activations: str) -> ModelPr
     """A copy of ``proto`` in int8; ranges are the smallest and largest values on ``images`` (N, C, H, W).
 
     Raises:
-        ValueError: ``activations`` is none of `fishbone.export.int8.KINDS`.
+        ArgumentError: ``activations`` is none of `fishbone.export.int8.KINDS`.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     if activations not in KINDS:
-        raise ValueError(f"activations {activations!r}: give one of {', '.join(KINDS)}")
+        raise ArgumentError(f"activations {activations!r}: give one of {', '.join(KINDS)}")
     kind = quantization.QuantType.QInt8 if activations == "s8s8" else quantization.QuantType.QUInt8
     with tempfile.TemporaryDirectory() as folder, _quiet():
         given, ready, out = (Path(folder) / f"{name}.onnx" for name in ("given", "ready", "out"))

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from fishbone.errors import Malformed
 from fishbone.federated.messages import Begin, Diverged, NotFinite, Train, Update, What
-from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Message
 
 Kind = TypeVar("Kind", bound=Message)
@@ -58,8 +58,9 @@ def diverged(round_: int, epoch: int | None, step: int, what: What, value: Tenso
         what: see `Diverged`.
         value: any tensor.
     """
-    wrong = value[~value.isfinite()]
-    if len(wrong) == 0:
+    finite = value.isfinite()
+    if finite.all():
         return None
+    wrong = value[~finite]
     first: NotFinite = "nan" if wrong[0].isnan() else "inf" if wrong[0] > 0 else "-inf"
     return Diverged(round_, epoch, step, what, first)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fishbone.errors import Malformed
 from fishbone.federated.checks import admissible, of_kind
 from fishbone.federated.counts import Rejected
 from fishbone.federated.deadline import Deadline
@@ -12,7 +13,6 @@ from fishbone.federated.methods.protocol import Tensors, Trained
 from fishbone.federated.roles import HorizontalRole, Role, VerticalRole
 from fishbone.federated.work import LocalWork
 from fishbone.nn.divergence import require_finite
-from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Message
 
 Say = Callable[[str, Message], Message]

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fishbone.errors import InputError
+from fishbone.errors import InputError, LinkError
 from fishbone.federated import members
 from fishbone.federated.counts import STATUSES, Counts, count
 from fishbone.federated.engines.engine import Engine
 from fishbone.federated.methods.protocol import Answers, Method, ServerState, Tensors, named
 from fishbone.federated.roles import Role
 from fishbone.federated.work import LocalWork
-from fishbone.wire.errors import LinkError
 
 log = logging.getLogger(__name__)
 

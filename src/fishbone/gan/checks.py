@@ -5,17 +5,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from fishbone.errors import Malformed, Rejected
 from fishbone.gan.messages import Feedback
 from fishbone.split.messages import Begun, Update
 from fishbone.split.segment import fits
-from fishbone.wire.errors import LinkError, Malformed
 from fishbone.wire.message import Message
-
-
-class Rejected(LinkError):
-    """The answer has the right form and a content that cannot be used."""
-
-    status = "rejected"
 
 
 def begun(answer: Message, round_: int) -> None:

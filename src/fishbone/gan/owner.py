@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fishbone.errors import Malformed
 from fishbone.gan import losses
 from fishbone.gan.batches import positions
 from fishbone.gan.messages import Feedback, Generated
 from fishbone.split.messages import Begin, Diverged, Finish
 from fishbone.split.segment import Pass, Segment, SegmentState
 from fishbone.wire.actor import Link, Packed
-from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Envelope, Message
 
 PASSES = {

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from fishbone.errors import LinkError
 from fishbone.gan import checks
 from fishbone.gan.messages import Feedback, Generated
 from fishbone.gan.method import Method, User, Weights
@@ -24,7 +25,6 @@ from fishbone.nn.divergence import require_finite
 from fishbone.nn.optimiser import Optimiser
 from fishbone.split.messages import Begin, Diverged, Finish
 from fishbone.wire.actor import Link
-from fishbone.wire.errors import LinkError
 
 log = logging.getLogger(__name__)
 

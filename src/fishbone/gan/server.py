@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from fishbone.errors import StageError
 from fishbone.gan.batches import noise
 from fishbone.nn.dcgan import Generator
 from fishbone.nn.optimiser import Optimiser, apply
@@ -39,10 +40,10 @@ class Server:
         """One step on dL/dx_f (count, C, H, W) for the images of the last `generate`.
 
         Raises:
-            RuntimeError: they were learnt from already, or there are none.
+            StageError: they were learnt from already, or there are none.
         """
         if self._generated is None:
-            raise RuntimeError("feedback on images that were not generated")
+            raise StageError("feedback on images that were not generated")
         torch.autograd.backward(self._generated, feedback)
         self._generated = None
         apply(self.optimiser)

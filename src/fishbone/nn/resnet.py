@@ -8,6 +8,8 @@ Input (B, channels, H, W), output logits (B, classes).
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fishbone.errors import ArgumentError
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut; 1x1 projection where the shape changes (option B).
@@ -75,10 +77,10 @@ def layout(depth: int) -> tuple[int, ...]:
         depth: layers with weights.
 
     Raises:
-        ValueError: the depth is neither 18 nor 6n+2.
+        ArgumentError: the depth is neither 18 nor 6n+2.
     """
     if depth == 18:
         return (2, 2, 2, 2)
     if depth < 8 or (depth - 2) % 6:
-        raise ValueError(f"depth must be 18 or 6n+2 (8, 14, 20, 26, 32, 44, 56, …), not {depth}")
+        raise ArgumentError(f"depth must be 18 or 6n+2 (8, 14, 20, 26, 32, 44, 56, …), not {depth}")
     return ((depth - 2) // 6,) * 3

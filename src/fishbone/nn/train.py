@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fishbone.errors import ArgumentError
 from fishbone.nn.augment import crop_and_flip
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.divergence import require_finite
@@ -116,7 +117,7 @@ class _Training:
         sgd = Optimiser("sgd", recipe.learning_rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay)
         optimiser = sgd.make(model.parameters())
         if optimiser is None:
-            raise ValueError("the network has no parameters to train")
+            raise ArgumentError("the network has no parameters to train")
         self.optimiser = optimiser
         steps = -(-len(training[1]) // recipe.batch)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(

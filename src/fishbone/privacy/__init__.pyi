@@ -1,1 +1,2 @@
 from .audit import RawImageAudit as RawImageAudit
+from .audit import RawImageFound as RawImageFound

@@ -18,6 +18,7 @@ from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.likelihoods import Softmax
 from fishbone.curvature.protocol import Estimator
+from fishbone.errors import ArgumentError
 from fishbone.nn.evaluate import evaluate, evaluating
 from fishbone.nn.resnet import BasicBlock
 from fishbone.pruning.compensation import compensate
@@ -72,13 +73,13 @@ def shrink(
         seed: decides the random signs of gradient rows; the same seed gives the same network.
 
     Raises:
-        ValueError: no residual blocks, or the fraction is not within (0, 1).
+        ArgumentError: no residual blocks, or the fraction is not within (0, 1).
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"the fraction of channels should lie between 0 and 1, not {fraction}")
+        raise ArgumentError(f"the fraction of channels should lie between 0 and 1, not {fraction}")
     names = [name for name, module in model.named_modules() if isinstance(module, BasicBlock)]
     if not names:
-        raise ValueError("no residual blocks whose inner channels could go")
+        raise ArgumentError("no residual blocks whose inner channels could go")
     layout = Layout.of(model, tuple(f"{name}.conv2.weight" for name in names))
     gradients = Gradients(layout, curvature[0], "signs", Softmax(), curvature[1], seed)
     estimators = EstimatorFactory(METHODS["fls"], gradients, block=64, learning=LEARNING, seed=seed)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fishbone.errors import InputError
+from fishbone.errors import ArgumentError, InputError
 from fishbone.pruning.images import mixed_subset
 from fishbone.seeding import numpy_generator
 
@@ -21,7 +21,7 @@ def collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[tuple
         Inputs and targets; and a function that says whether there are more, which may read a further batch.
 
     Raises:
-        ValueError: there are too few.
+        ArgumentError: there are too few.
     """
     inputs, targets, count = [], [], 0
     batches = iter(loader)
@@ -31,7 +31,7 @@ def collect(loader: Iterable[tuple[Tensor, Tensor]], images: int) -> tuple[tuple
         count += len(batch[0])
     if min(count, images) < LEAST:
         text = f"images is {images} and the loader gave {count} inputs"
-        raise ValueError(f"{text}; at least {LEAST} are needed, better 1000")
+        raise ArgumentError(f"{text}; at least {LEAST} are needed, better 1000")
 
     def more() -> bool:
         return count > images or (count == images and next(batches, None) is not None)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fishbone.curvature.layout import Layout
+from fishbone.errors import ArgumentError
 from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, groups
 
 ENTRIES = 1 << 14  # of all Q_GG held at once
@@ -70,7 +71,7 @@ def surviving(
         scope: ``global``, or ``layer`` with the same sparsity in each.
 
     Raises:
-        ValueError: more weights than that are gone already.
+        ArgumentError: more weights than that are gone already.
     """
     if pattern.kind == "n_of_m":
         return _surviving_in_groups(scores, mask, sparsity, groups(layout, pattern), pattern)
@@ -83,7 +84,7 @@ def surviving(
 def _surviving(scores: Tensor, mask: Tensor, sparsity: float, group: Tensor | None) -> Tensor:
     gone = count(sparsity, len(mask))
     if gone < int((~mask).sum()):
-        raise ValueError(f"sparsity {sparsity} is below the present {(~mask).double().mean().item():.6f}")
+        raise ArgumentError(f"sparsity {sparsity} is below the present {(~mask).double().mean().item():.6f}")
     kept = torch.ones_like(mask)
     if group is None:
         return kept if gone == 0 else ~_lowest(scores.masked_fill_(~mask, -torch.inf), gone)
@@ -110,7 +111,7 @@ def _surviving_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: T
     gone = count(sparsity, pattern.size)
     places = group.argsort(stable=True).view(-1, pattern.size)
     if gone < int((~mask)[places].sum(1).max()):
-        raise ValueError(f"sparsity {sparsity} is below the present one")
+        raise ArgumentError(f"sparsity {sparsity} is below the present one")
     order = torch.where(mask, scores, -torch.inf)[places].argsort(dim=1, stable=True)
     kept = torch.ones_like(mask)
     kept[places.gather(1, order[:, :gone]).flatten()] = False

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fishbone.curvature.layout import Layout
+from fishbone.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def parse_pattern(text: str) -> Pattern:
     """Read a pattern's name: ``unstructured``, ``channels``, ``block-4`` or ``2:4``.
 
     Raises:
-        ValueError: it is none of these.
+        ArgumentError: it is none of these.
     """
     if text == "unstructured":
         return UNSTRUCTURED
@@ -44,19 +45,19 @@ def parse_pattern(text: str) -> Pattern:
         return Pattern("block", int(found[1]))
     if (found := re.fullmatch(r"([1-9]\d*):([1-9]\d*)", text)) and int(found[1]) < int(found[2]):
         return Pattern("n_of_m", int(found[2]), int(found[1]))
-    raise ValueError(f"unknown pattern {text!r}: give unstructured, channels, block-SIZE or N:M with N < M")
+    raise ArgumentError(f"unknown pattern {text!r}: give unstructured, channels, block-SIZE or N:M with N < M")
 
 
 def check(layout: Layout, pattern: Pattern, sparsity: float) -> None:
     """Let pass a pattern that can have this sparsity in these layers.
 
     Raises:
-        ValueError: it cannot; says why.
+        ArgumentError: it cannot; says why.
     """
     least, most = 1 / pattern.size, 1 - pattern.kept / pattern.size
     if pattern.kind == "n_of_m" and not least - 1e-9 <= sparsity <= most + 1e-9:
         text = f"{pattern.kept}:{pattern.size}"
-        raise ValueError(f"{text} goes from sparsity {least:g} to {most:g}, not to {sparsity}")
+        raise ArgumentError(f"{text} goes from sparsity {least:g} to {most:g}, not to {sparsity}")
     groups(layout, pattern)
 
 
@@ -64,7 +65,7 @@ def groups(layout: Layout, pattern: Pattern) -> Tensor:
     """Return the group of each weight, (d,) int64, numbered from 0 in the order of the layout.
 
     Raises:
-        ValueError: N of M does not divide a layer's inputs; the layer is named.
+        ArgumentError: N of M does not divide a layer's inputs; the layer is named.
     """
     if pattern.kind == "unstructured":
         return torch.arange(layout.size)
@@ -72,7 +73,7 @@ def groups(layout: Layout, pattern: Pattern) -> Tensor:
     for name, shape, (outputs, inputs) in zip(layout.names, layout.shapes, layout.matrices, strict=True):
         if pattern.kind == "n_of_m":
             if shape[1] % pattern.size:
-                raise ValueError(f"{name} has {shape[1]} inputs, which {pattern.size} does not divide")
+                raise ArgumentError(f"{name} has {shape[1]} inputs, which {pattern.size} does not divide")
             positions = inputs // shape[1]
             group = torch.arange(outputs)[:, None, None] * (shape[1] // pattern.size)
             group = group + torch.arange(shape[1])[:, None] // pattern.size

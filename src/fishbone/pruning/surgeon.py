@@ -15,6 +15,7 @@ from fishbone.curvature.gradients import Gradients
 from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import Learning
 from fishbone.curvature.likelihoods import LIKELIHOODS, Likelihood
+from fishbone.errors import ArgumentError
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.evaluate import evaluating
 from fishbone.nn.memory_format import arranged, memory_format
@@ -81,7 +82,7 @@ class Surgeon:
         seed: decides all random draws; the same seed gives the same network.
 
     Raises:
-        ValueError: names what cannot be pruned or what argument is wrong.
+        ArgumentError: names what cannot be pruned or what argument is wrong.
         InputError: the loader is not shuffled: what was read of it lacks classes.
     """
 
@@ -112,12 +113,12 @@ class Surgeon:
         held = 0 if validation is not None else len(inputs) // 4
         if validation is not None and not len(validation[0]) == len(validation[1]) > 0:
             sizes = " and ".join(str(len(part)) for part in validation)
-            raise ValueError(f"validation should be as many inputs as targets, at least one, not {sizes}")
+            raise ArgumentError(f"validation should be as many inputs as targets, at least one, not {sizes}")
         self.validation = (inputs[:held], targets[:held]) if validation is None else validation
         self.inputs = inputs[held:]
         require_shuffled(targets, self._check_outputs(), more)
         if learning.held_out >= len(self.inputs):
-            raise ValueError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
+            raise ArgumentError(f"learning.held_out is {learning.held_out}, but there are {len(self.inputs)} inputs")
         self.gradients = Gradients(self.layout, self.inputs, "signs", self.likelihood, targets[held:], seed)
         self.estimators = EstimatorFactory(self.method, self.gradients, block=64, learning=learning, seed=seed)
         self.identity: dict[str, Any] = {
@@ -156,24 +157,24 @@ class Surgeon:
             report: called with a row after each step.
 
         Raises:
-            ValueError: names what is wrong: an argument; more zeros in the network than asked for; a pattern that
+            ArgumentError: names what is wrong: an argument; more zeros in the network than asked for; a pattern that
                 cannot have this sparsity; or no damping led to a finite loss, and the model is as it was.
             InputError: the damping chosen led to a network that is not finite; the model's weights are of no use.
         """
         if not 0 < sparsity < 1:
-            raise ValueError(f"sparsity should lie between 0 and 1, not {sparsity}")
+            raise ArgumentError(f"sparsity should lie between 0 and 1, not {sparsity}")
         _known("schedule", schedule, SCHEDULES)
         _known("scope", scope, SCOPES)
         if steps < 1:
-            raise ValueError(f"steps should be at least 1, not {steps}")
+            raise ArgumentError(f"steps should be at least 1, not {steps}")
         if not gammas or not all(gamma > 0 for gamma in gammas):
-            raise ValueError(f"gammas should be dampings above 0, at least one, not {gammas}")
+            raise ArgumentError(f"gammas should be dampings above 0, at least one, not {gammas}")
         if checkpoint and " at 0x" in self.identity["likelihood"]:
             kind = type(self.likelihood).__name__
-            raise ValueError(f"to resume, {kind} needs a __repr__ that tells its parameters: make it a dataclass")
+            raise ArgumentError(f"to resume, {kind} needs a __repr__ that tells its parameters: make it a dataclass")
         zeros = (self.layout.read(self.model) == 0).double().mean().item()
         if zeros > sparsity:
-            raise ValueError(f"sparsity {sparsity} is below the {zeros:.4f} that the network has already")
+            raise ArgumentError(f"sparsity {sparsity} is below the {zeros:.4f} that the network has already")
         surgery = Surgery(
             self.method.ranking,
             self.method.compensation,
@@ -208,7 +209,7 @@ class Surgeon:
             self.model, gammas, factory.trial, path, lambda model: -self._loss(recalibrated(model, self.inputs))
         )
         if not math.isfinite(max(scores.values())):
-            raise ValueError(f"none of the dampings {', '.join(scores)} led to a finite loss: give greater ones")
+            raise ArgumentError(f"none of the dampings {', '.join(scores)} led to a finite loss: give greater ones")
         return {gamma: -score for gamma, score in scores.items()}
 
     @torch.no_grad()
@@ -221,7 +222,9 @@ class Surgeon:
             self.likelihood.loss(outputs.flatten(1), targets)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             found = f"inputs {_kind(inputs)}, targets {_kind(targets)}"
-            raise ValueError(f"network, data and likelihood {self.likelihood} do not fit ({found}): {error}") from None
+            raise ArgumentError(
+                f"network, data and likelihood {self.likelihood} do not fit ({found}): {error}"
+            ) from None
         return int(outputs.flatten(1).shape[1])
 
     @torch.no_grad()
@@ -239,16 +242,16 @@ def _kind(tensor: Tensor) -> str:
 
 def _known(what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
-        raise ValueError(f"unknown {what} {name!r}: give one of {', '.join(known)}")
+        raise ArgumentError(f"unknown {what} {name!r}: give one of {', '.join(known)}")
 
 
 def _check_tensors(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
-            raise ValueError(f"{name} holds values that are not finite")
+            raise ArgumentError(f"{name} holds values that are not finite")
         if parameter.device.type != "cpu" or parameter.dtype not in (torch.float32, torch.float64):
             found = f"{parameter.dtype} on {parameter.device}"
-            raise ValueError(
+            raise ArgumentError(
                 f"{name} is {found}: move the network to the CPU as float32, for example with .cpu().float()"
             )
 

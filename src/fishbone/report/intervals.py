@@ -19,6 +19,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from fishbone.errors import ArgumentError
+
 T = TypeVar("T")
 Bounds = tuple[float, float]  # what a quantity can be
 PLAIN: Bounds = (-math.inf, math.inf)
@@ -48,11 +50,11 @@ def interval(values: Sequence[float], bounds: Bounds = PLAIN) -> Interval:
     """Of at least one value; within ``bounds``, of which the lower or both may be finite.
 
     Raises:
-        ValueError: no value, or one that is not finite or out of bounds.
+        ArgumentError: no value, or one that is not finite or out of bounds.
     """
     n = len(values)
     if n == 0 or not all(math.isfinite(value) and bounds[0] <= value <= bounds[1] for value in values):
-        raise ValueError(f"cannot average {list(values)} within {bounds}")
+        raise ArgumentError(f"cannot average {list(values)} within {bounds}")
     mean = math.fsum(values) / n
     if n == 1:
         return Interval(mean, None, None, n)

@@ -9,6 +9,7 @@ gradient, bit for bit on one host (Vepakomma et al. 2018, arXiv 1812.00564).
 import torch
 from torch import Tensor, nn
 
+from fishbone.errors import StageError
 from fishbone.nn.optimiser import apply
 
 
@@ -37,10 +38,10 @@ class Stage:
             input_gradient: False where no stage comes before and nobody asks for dL/d(input): it is not computed.
 
         Raises:
-            RuntimeError: a forward pass with this tag still waits for its gradient.
+            StageError: a forward pass with this tag still waits for its gradient.
         """
         if tag in self._pending:
-            raise RuntimeError(f"forward {tag!r} still waits for its backward pass")
+            raise StageError(f"forward {tag!r} still waits for its backward pass")
         leaf = received.detach().requires_grad_(input_gradient and received.is_floating_point())
         # A leaf that wants a gradient may not be changed in place, as a first layer ``ReLU(inplace=True)`` would.
         output: Tensor = self.module(leaf.clone())
@@ -56,13 +57,13 @@ class Stage:
             weight_gradients: False where only dL/d(input) is wanted: parameter gradients are left as they were.
 
         Raises:
-            RuntimeError: no forward pass with this tag, or the gradient has another shape.
+            StageError: no forward pass with this tag, or the gradient has another shape.
         """
         if tag not in self._pending:
-            raise RuntimeError(f"no forward pass {tag!r} waits for a gradient")
+            raise StageError(f"no forward pass {tag!r} waits for a gradient")
         leaf, output = self._pending.pop(tag)
         if gradient.shape != output.shape:
-            raise RuntimeError(f"gradient {tuple(gradient.shape)} for output {tuple(output.shape)}")
+            raise StageError(f"gradient {tuple(gradient.shape)} for output {tuple(output.shape)}")
         if not weight_gradients:
             return torch.autograd.grad(output, leaf, gradient)[0]
         if output.requires_grad:

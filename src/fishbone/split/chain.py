@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 
 from torch import nn
 
+from fishbone.errors import ArgumentError
 from fishbone.split.messages import HELPER, OWNER
 from fishbone.split.segment import Pass, Segment
 
@@ -18,11 +19,11 @@ def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
     """Copies of ``sizes[0]``, ``sizes[1]``, … consecutive layers; names, hence weights' names, stay as they were.
 
     Raises:
-        ValueError: a size is not positive, or they do not add up to the number of layers.
+        ArgumentError: a size is not positive, or they do not add up to the number of layers.
     """
     layers = list(network.named_children())
     if min(sizes) < 1 or sum(sizes) != len(layers):
-        raise ValueError(f"sizes {list(sizes)} do not cut {len(layers)} layers")
+        raise ArgumentError(f"sizes {list(sizes)} do not cut {len(layers)} layers")
     parts = []
     for start, end in pairwise(accumulate(sizes, initial=0)):
         part = nn.Sequential()

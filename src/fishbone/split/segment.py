@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fishbone.errors import Failed, Forbidden, Malformed
 from fishbone.nn.dropout import key_dropout
 from fishbone.nn.pack import pack, under, unpack
 from fishbone.split.boundary import Stage
 from fishbone.split.messages import Activation, Begin, Begun, Diverged, Finish, Gradient, Update
 from fishbone.wire.actor import Link, Packed
-from fishbone.wire.errors import Failed, Forbidden, Malformed
 from fishbone.wire.message import Envelope, Message
 
 SESSION = "stage"  # what a finished session is packed under

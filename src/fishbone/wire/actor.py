@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from fishbone.errors import Failed, LinkError, Malformed, Replayed
 from fishbone.wire.codec import check
-from fishbone.wire.errors import Failed, LinkError, Malformed, Replayed, line
+from fishbone.wire.errors import line
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy
 

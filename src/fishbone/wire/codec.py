@@ -19,7 +19,8 @@ from pydantic import JsonValue, NonNegativeInt, TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
-from fishbone.wire.errors import Malformed, TooLarge, line
+from fishbone.errors import Malformed, TooLarge
+from fishbone.wire.errors import line
 from fishbone.wire.message import Envelope, Message, layout, per_class
 
 PREFIX = 8  # bytes of the header's length, little-endian

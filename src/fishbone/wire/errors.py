@@ -2,20 +2,6 @@
 
 from fishbone.errors import Failed, Forbidden, Late, LinkError, Malformed, Replayed, TooLarge, Unreachable
 
-__all__ = [
-    "BY_STATUS",
-    "LONGEST_LINE",
-    "Failed",
-    "Forbidden",
-    "Late",
-    "LinkError",
-    "Malformed",
-    "Replayed",
-    "TooLarge",
-    "Unreachable",
-    "line",
-]
-
 LONGEST_LINE = 300
 
 BY_STATUS: dict[str, type[LinkError]] = {

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fishbone.errors import ArgumentError, Failed, Late, LinkError, Malformed, Replayed, Unreachable
 from fishbone.wire.actor import Actor, Host, Link, Packed
 from fishbone.wire.codec import DEFAULT_LIMITS, Limits, copied, decode, encode
-from fishbone.wire.errors import BY_STATUS, Failed, Late, LinkError, Malformed, Replayed, Unreachable, line
+from fishbone.wire.errors import BY_STATUS, line
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy
 
@@ -47,7 +48,7 @@ class Memory:
         """From now on ``actor`` answers at ``address``, from its first state.
 
         Raises:
-            ValueError: somebody has the address.
+            ArgumentError: somebody has the address.
         """
         self._take(address, actor.role)
         self._hosts[address] = Host(address, actor, self.policy)
@@ -56,17 +57,17 @@ class Memory:
         """Nobody answers there any more, until another party is attached; its state is lost.
 
         Raises:
-            ValueError: nobody did.
+            ArgumentError: nobody did.
         """
         if address not in self._hosts:
-            raise ValueError(f"no party at {address}")
+            raise ArgumentError(f"no party at {address}")
         del self._hosts[address]
 
     def link(self, address: str, role: str) -> Link:
         """For a party that asks from ``address`` and answers nobody, such as the server of a federation.
 
         Raises:
-            ValueError: a party of another role has the address.
+            ArgumentError: a party of another role has the address.
         """
         self._take(address, role)
         return _FirstLink(self, address)
@@ -79,10 +80,10 @@ class Memory:
         """Inverse of `pack`.
 
         Raises:
-            ValueError: they are of other parties.
+            ArgumentError: they are of other parties.
         """
         if states.keys() != self._hosts.keys():
-            raise ValueError(f"states of {sorted(states)} for {sorted(self._hosts)}")
+            raise ArgumentError(f"states of {sorted(states)} for {sorted(self._hosts)}")
         for address, host in self._hosts.items():
             host.state = host.actor.unpack(states[address])
 
@@ -133,7 +134,7 @@ class Memory:
 
     def _take(self, address: str, role: str) -> None:
         if address in self._hosts or self.roles.get(address, role) != role:
-            raise ValueError(f"{address} cannot be {role}: a party of role {self.roles[address]} has this address")
+            raise ArgumentError(f"{address} cannot be {role}: a party of role {self.roles[address]} has this address")
         self.roles[address] = role
 
 

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 from torch import Tensor
 
+from fishbone.errors import ArgumentError
+
 SEPARATOR = "/"  # between the field's name and the tensor's, in a frame; no field's name has one
 
 Form = Literal["tensor", "tensors", "value"]
@@ -71,7 +73,7 @@ class Message:
         """Inverse of `tensors` and `plain`.
 
         Raises:
-            ValueError: they are not this class's fields.
+            ArgumentError: they are not this class's fields.
         """
         groups: dict[str, dict[str, Tensor]] = {field: {} for field in _fields(cls, "tensors")}
         single: dict[str, Tensor] = {}
@@ -82,7 +84,7 @@ class Message:
             else:
                 single[key] = tensor
         if single.keys() != set(_fields(cls, "tensor")) or values.keys() != set(_fields(cls, "value")):
-            raise ValueError(f"tensors {sorted(tensors)[:9]} and values {sorted(values)[:9]} are no {cls.__name__}")
+            raise ArgumentError(f"tensors {sorted(tensors)[:9]} and values {sorted(values)[:9]} are no {cls.__name__}")
         return cls(**values, **single, **groups)
 
 

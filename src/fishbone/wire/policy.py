@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fishbone.wire.errors import Forbidden
+from fishbone.errors import ArgumentError, Forbidden
 from fishbone.wire.message import Envelope, Message, Refusal, layout
 
 NO_ROLE = "nobody"  # what an address is that no party has
@@ -28,7 +28,7 @@ class Policy:
 
     Raises:
         TypeError: a message is no dataclass.
-        ValueError: two messages have the same kind.
+        ArgumentError: two messages have the same kind.
     """
 
     def __init__(self, rules: Iterable[Rule]):
@@ -38,7 +38,7 @@ class Policy:
             layout(message)
         self.kinds: Mapping[str, type[Message]] = {message.kind: message for message in messages}
         if len(self.kinds) < len(messages):
-            raise ValueError(f"two of {sorted(message.__name__ for message in messages)} have the same kind")
+            raise ArgumentError(f"two of {sorted(message.__name__ for message in messages)} have the same kind")
         self._allowed = self.rules | {Rule(Refusal, rule.receiver, rule.sender) for rule in self.rules}
 
     def check(self, envelope: Envelope, roles: Mapping[str, str]) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from fishbone.errors import Malformed, Replayed
 from fishbone.federated.checks import alike
 from fishbone.federated.messages import Begin, NamedMethod, Train, Update
 from fishbone.federated.methods.protocol import Local, Method, Tensors
 from fishbone.wire.actor import Packed
-from fishbone.wire.errors import Malformed, Replayed
 
 
 @dataclass(frozen=True, eq=False)

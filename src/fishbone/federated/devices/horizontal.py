@@ -7,11 +7,11 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
+from fishbone.errors import Malformed
 from fishbone.federated.checks import diverged
 from fishbone.federated.devices.device import Device, Kept, LocalTraining
 from fishbone.federated.messages import HORIZONTAL, Diverged, Train, Update
 from fishbone.wire.actor import Link
-from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Envelope
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fishbone.errors import Malformed
 from fishbone.federated.checks import alike, diverged, of_kind
 from fishbone.federated.deadline import Deadline
 from fishbone.federated.devices.device import Device, Kept, LocalTraining
@@ -26,7 +27,6 @@ from fishbone.federated.messages import (
 )
 from fishbone.split.boundary import Stage
 from fishbone.wire.actor import Link
-from fishbone.wire.errors import Malformed
 from fishbone.wire.message import Envelope, Message
 
 Ask = Callable[[str, Message], Message]

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from fishbone.errors import Forbidden, Malformed, Replayed
 from fishbone.federated.checks import alike, diverged
 from fishbone.federated.devices.device import Device, Kept, LocalTraining
 from fishbone.federated.messages import (
@@ -26,7 +27,6 @@ from fishbone.federated.messages import (
 )
 from fishbone.split.boundary import Stage
 from fishbone.wire.actor import Link, Packed
-from fishbone.wire.errors import Forbidden, Malformed, Replayed
 from fishbone.wire.message import Envelope, Message
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
-from fishbone.wire.errors import Forbidden
+from fishbone.errors import Forbidden
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import NO_ROLE, Policy, Rule
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from fishbone.errors import Late, LinkError, Unreachable
 from fishbone.wire.actor import Actor, Link, Packed
 from fishbone.wire.codec import DEFAULT_LIMITS, PREFIX, Limits, decode, encode
-from fishbone.wire.errors import Late, LinkError, Unreachable
 from fishbone.wire.memory import Memory, Observer
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy
