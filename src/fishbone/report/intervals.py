@@ -79,7 +79,7 @@ def _ends(mean: float, half: float, bounds: Bounds) -> Bounds:
     return max(low, min(ends[0], mean)), min(high, max(ends[1], mean))
 
 
-def cut(found: Interval, bounds: Bounds) -> Interval:
+def clipped(found: Interval, bounds: Bounds) -> Interval:
     """The interval of a difference, which has no scale without bounds, cut at what the difference can be."""
     if found.low is None or found.high is None:
         return found

@@ -111,6 +111,11 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
     return {method: LOOKS.get(method) or next(spare) for method in methods}
 
 
+def place(method: str) -> int:
+    """A method's place in tables and legends, those of methods without a look of their own after all others."""
+    return list(LOOKS).index(method) if method in LOOKS else len(LOOKS)
+
+
 def topic(method: str) -> str | None:
     """What a method varies; None: it is a method of its own, or none that the table knows."""
     return METHODS[method].topic if method in METHODS else None

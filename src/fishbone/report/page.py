@@ -11,8 +11,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fishbone.files import read_json
-from fishbone.report.names import label
+from fishbone.nn.sidecar import Sidecar
+from fishbone.report.labels import method_label
 from fishbone.report.papers.setting import network_name
 from fishbone.report.study import Study, artefact
 from fishbone.report.tables import Table
@@ -97,7 +97,7 @@ def pictures(study: Study) -> list[Picture]:
         for name in study.names("gan", dataset)
     ]
     return [
-        Picture(f"{label(run.name)}, {run.dataset}, seed {run.seed}", artefact(file), _uri(file))
+        Picture(f"{method_label(run.name)}, {run.dataset}, seed {run.seed}", artefact(file), _uri(file))
         for run in first
         for file in [run.beside("samples.png")]
     ]
@@ -113,15 +113,15 @@ def networks(study: Study) -> list[dict[str, str]]:
     for stage, sidecar in SIDECARS.items():
         for dataset in study.datasets(stage):
             run = study.of(stage, dataset)[0]
-            description = read_json(run.beside(sidecar))
-            architecture = description["architecture"]
+            description = Sidecar.read(run.beside(sidecar))
+            architecture = description.architecture
             rows.append(
                 {
                     "stage": stage,
                     "dataset": dataset,
                     "name": network_name(architecture),
                     "arguments": ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name"),
-                    "data": description["data"]["sha256"],
+                    "data": description.data.sha256,
                     "source": artefact(run.beside(sidecar)),
                 }
             )

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from fishbone.report.bench_table import bench_notes
 from fishbone.report.figures import FIGURES
 from fishbone.report.page import Section, inline_svg, pictures
 from fishbone.report.study import ResultFile, Study, artefact
-from fishbone.report.summaries import TABLES, bench_notes
+from fishbone.report.summaries import TABLES
 from fishbone.report.texts import TEXTS
 
 DRAWN_FROM_HISTORY = ("train", "federate", "gan")

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from fishbone.errors import InputError
+from fishbone.export.names import parse_name
 from fishbone.files import read_json
 from fishbone.report.intervals import PLAIN, bounds_of
-from fishbone.report.names import order
+from fishbone.report.methods import place
 
 _DATASET, _NAME, _SEED = r"(?P<dataset>[^/]+)", r"(?P<name>[^/]+)", r"seed(?P<seed>\d+)"
 LAYOUT = {
@@ -37,8 +38,9 @@ REQUIRED = {
     "federate": ("test_accuracy", "test_loss", "rounds"),
     "gan": ("fcd", "fcd_noise"),
     "export": ("facts", "parity"),
-    "bench": ("status", "baseline", "noise_floor", "models"),
+    "bench": ("status", "baseline", "noise_floor", "procedure", "models"),
 }
+OF_A_MODEL = ("name", "method", "sparsity", "int8", "runtime", "facts", "notes", "predicted_ns")  # of a benchmark
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class Study:
-    """All results, sorted by stage, data set, name (`fishbone.report.names.order`) and seed; and their parameters."""
+    """All results, sorted by stage, data set, method, name and seed; and their parameters."""
 
     name: str
     results: tuple[ResultFile, ...]
@@ -125,8 +127,13 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
     if len(studies) > 1:
         shown = ", ".join(map(str, studies.values()))
         raise InputError("files of two studies", field="FILES", value=shown, remedy="Report one study at a time.")
-    key = lambda result: (STAGES.index(result.stage), result.dataset, order(result.name), result.seed or 0)  # noqa: E731
-    return Study(Path(next(iter(studies))).name, tuple(sorted(results, key=key)), params)
+    return Study(Path(next(iter(studies))).name, tuple(sorted(results, key=_order)), params)
+
+
+def _order(result: ResultFile) -> tuple[int, str, int, str, int]:
+    """The key that sorts results: methods as the table of methods has them."""
+    method = parse_name(result.name).method if result.stage == "export" else result.name
+    return STAGES.index(result.stage), result.dataset, place(method), result.name, result.seed or 0
 
 
 def _read(path: Path) -> tuple[str, ResultFile]:
@@ -142,13 +149,22 @@ def _read(path: Path) -> tuple[str, ResultFile]:
     parts = found[stage].groupdict()
     seed = parts.get("seed")
     content = read_json(path)
-    for key in REQUIRED[stage]:
-        if not isinstance(content, dict) or key not in content:
-            raise InputError("key is missing", file=path, field=key, remedy=f"Run the stage {stage} again.")
+    _check_keys(path, stage, content)
     if stage in FLAT:
         _check_numbers(path, content)
     place = (parts.get("dataset", ""), parts.get("name", ""), None if seed is None else int(seed))
     return parts["study"], ResultFile(stage, *place, Path(path), content)
+
+
+def _check_keys(path: Path, stage: str, content: object) -> None:
+    """Whether all keys are there that an older version of the stage may not have written."""
+    wanted = [(content, key, key) for key in REQUIRED[stage]]
+    if stage == "bench" and isinstance(content, dict):
+        models = enumerate(content.get("models", ()))
+        wanted += [(model, key, f"models.{i}.{key}") for i, model in models for key in OF_A_MODEL]
+    for holder, key, field in wanted:
+        if not isinstance(holder, dict) or key not in holder:
+            raise InputError("key is missing", file=path, field=field, remedy=f"Run the stage {stage} again.")
 
 
 def _check_numbers(path: Path, content: Mapping) -> None:

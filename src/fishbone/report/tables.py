@@ -1,7 +1,7 @@
 """A table for two readers: CSV with plain numbers, and cells with units for people.
 
-A value is text, a number, an `Interval` over seeds (in CSV three columns: ``key``, ``key_low``, ``key_high``) or
-None, which is "not measured".
+A value is text, a `Named`, a number, an `Interval` over seeds (in CSV three columns: ``key``, ``key_low``,
+``key_high``) or None, which is "not measured".
 """
 
 import csv
@@ -12,9 +12,9 @@ from typing import Literal
 
 from fishbone.files import replacing
 from fishbone.report.intervals import Interval
-from fishbone.report.names import label
+from fishbone.report.labels import Named
 
-Value = str | float | Interval | None
+Value = str | Named | float | Interval | None
 Kind = Literal["text", "name", "count", "percent", "number", "bytes", "ms", "times"]
 SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -74,7 +74,9 @@ def show(value: Value, kind: Kind) -> str:
         case None:
             return "–"
         case str():
-            return label(value) if kind == "name" else value
+            return value
+        case Named(_, label):
+            return label
         case Doubtful(mean, low, high, n, doubt):
             return f"{show(Interval(mean, low, high, n), kind)} ({doubt})"
         case Interval(mean, None, None):
@@ -108,6 +110,8 @@ def _plain(value: Value, wide: bool) -> list:
     match value:
         case Interval(mean, low, high):
             return [mean, low, high]
+        case Named(name, _):
+            return _plain(name, wide)
         case None:
             return [None] * (3 if wide else 1)
         case _:

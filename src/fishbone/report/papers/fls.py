@@ -11,8 +11,8 @@ from statistics import fmean
 
 from fishbone.files import read_json
 from fishbone.report.intervals import Bounds
+from fishbone.report.labels import method_label
 from fishbone.report.methods import METHODS, topic
-from fishbone.report.names import label
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import ResultFile, Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
@@ -167,9 +167,9 @@ def _headline(sparsity, baseline, paper, network, data, published: tuple[int, in
     statement = Statement(
         f"fls-over-{baseline}-{sparsity * 100:g}",
         paper,
-        f"At {100 * sparsity:g} % sparsity FLS is more accurate than {label(baseline)}.",
+        f"At {100 * sparsity:g} % sparsity FLS is more accurate than {method_label(baseline)}.",
         f"{ours} % against {theirs} % ({network} on {data}): +{ours - theirs} points",
-        f"test accuracy of FLS minus that of {label(baseline)}, percentage points",
+        f"test accuracy of FLS minus that of {method_label(baseline)}, percentage points",
     )
     return Test(statement, baseline, (data,), network, lambda gaps: gaps.get(sparsity))
 
@@ -192,9 +192,10 @@ def _comparable(baseline: str, comparable: float) -> Test:
     statement = Statement(
         f"fls-comparable-to-{baseline}",
         PAPER,
-        f"FLS beats {label(baseline)} or is comparable: less than {comparable * 100:g} percentage points behind.",
+        f"FLS beats {method_label(baseline)} or is comparable: "
+        f"less than {comparable * 100:g} percentage points behind.",
         "“higher or comparable performance against two common baselines” (OBS, and one that we do not know)",
-        f"test accuracy of FLS minus that of {label(baseline)}, mean over sparsities, percentage points",
+        f"test accuracy of FLS minus that of {method_label(baseline)}, mean over sparsities, percentage points",
     )
     return Test(statement, baseline, DATA, "ResNet18", lambda gaps: fmean(gaps.values()), -100 * comparable)
 

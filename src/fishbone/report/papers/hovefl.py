@@ -6,8 +6,8 @@ not IID, while the authors' published code deals IID data to vertical groups.
 
 from collections.abc import Iterator
 
+from fishbone.federated.names import mix
 from fishbone.report.methods import METHODS
-from fishbone.report.names import mix
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested

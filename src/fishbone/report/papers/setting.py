@@ -1,6 +1,9 @@
 """How a study's data and networks differ from a paper's, as parts of a sentence."""
 
-from fishbone.files import read_json
+from collections.abc import Mapping
+from typing import Any
+
+from fishbone.nn.sidecar import Sidecar
 from fishbone.report.study import ResultFile, Study
 
 SOURCES = {"CIFAR-10": "cifar10", "SVHN": "svhn", "TinyImageNet": "tiny-imagenet", "MNIST": "mnist"}
@@ -17,11 +20,11 @@ def data_setting(study: Study, dataset: str, published: tuple[str, ...]) -> str:
 
 def network_setting(result: ResultFile, sidecar: str, published: str) -> str:
     """The network of ``sidecar``, a file beside the result, and the paper's where it is another."""
-    name = network_name(read_json(result.beside(sidecar))["architecture"])
+    name = network_name(Sidecar.read(result.beside(sidecar)).architecture)
     return f"{name}, as in the paper" if name == published else f"{name} instead of {published}"
 
 
-def network_name(architecture: dict) -> str:
+def network_name(architecture: Mapping[str, Any]) -> str:
     """A name for people; ResNet18 of the usual width 64 is just that."""
     match architecture["name"]:
         case "resnet" if (architecture["depth"], architecture["width"]) == (18, 64):
