@@ -22,12 +22,22 @@ PALE = 0.35
 
 
 def draw_bench(study: Study, path: Path) -> None:
-    """See the module's docstring."""
+    """Draw a study's benchmarks.
+
+    Args:
+        study: all results, of which those of the stage `bench` are drawn.
+        path: the SVG file to write.
+    """
     draw_results(study.of("bench"), path)
 
 
 def draw_results(results: Sequence[ResultFile], path: Path) -> None:
-    """The same for results of any origin."""
+    """Draw benchmarks of any origin.
+
+    Args:
+        results: what devices measured, one file a device and data set.
+        path: the SVG file to write.
+    """
     methods = [benched(model).method for result in results for model in result.content["models"]]
     look = styles(methods)
     largest = max((model["facts"]["zstd_bytes"] for result in results for model in _measured(result)), default=1)
@@ -70,7 +80,11 @@ def _draw_size(axes: Axes, result: ResultFile, look: Mapping[str, Style], larges
 
 
 def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of (cost, gain) those that no point with at most their cost reaches, by ascending cost."""
+    """The points that no other point of at most their cost reaches, by ascending cost.
+
+    Args:
+        points: a (cost, gain) each.
+    """
     front = []
     for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or gain > front[-1][1]:

@@ -30,7 +30,11 @@ def bench_table(study: Study) -> Table:
 
 
 def results_table(results: Sequence[ResultFile]) -> Table:
-    """Benchmark results of any origin, a row a model and device."""
+    """The table of benchmarks of any origin, a row a model and device.
+
+    Args:
+        results: what devices measured, one file a device and data set.
+    """
     rows = [_bench_row(result, model) for result in results for model in result.content["models"]]
     rows += [
         {"dataset": result.dataset, "device": result.name, "model": "all", "status": result.content["status"]}
@@ -61,7 +65,11 @@ def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
 
 
 def doubt(model: Mapping) -> str | None:
-    """Why a model's accuracy is none to compare with others, in a word; None: it is."""
+    """Why a model's accuracy is none to compare with others, in a word; None where it is.
+
+    Args:
+        model: a row of a benchmark.
+    """
     known = {"assumed": "assumed", "no_answer": "images without an answer", "parity_fail": "other outputs"}
     return known.get(model["status"])
 
@@ -74,7 +82,11 @@ def _accuracy(model: Mapping) -> Interval | None:
 
 
 def bench_notes(result: ResultFile) -> Iterator[str]:
-    """Sentences on a device: how it was measured, what failed, and signs of neighbours."""
+    """Sentences on a device: how it was measured, what failed, and signs of neighbours.
+
+    Args:
+        result: what the device measured.
+    """
     content, place = result.content, f"{result.name}, {result.dataset}"
     if machine := content["environment"]:
         threads = content["procedure"]["threads"]

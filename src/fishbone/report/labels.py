@@ -55,7 +55,7 @@ def percent(network: NetworkName) -> str:
 def benched(row: Mapping) -> NetworkName:
     """The network of a benchmark's row (`fishbone.bench.results.ModelResult` as a dictionary), as its fields have it.
 
-    A file that does not say how it was made is a method of its own, in all runtimes the same.
+    A file that does not say how it was made is a method of its own, the same in all runtimes.
     """
     if row["method"] is None:
         return NetworkName(row["name"].removesuffix(f":{row['runtime']}"))

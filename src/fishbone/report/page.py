@@ -49,7 +49,15 @@ class Section:
 
 
 def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence[Section], folder: Path) -> str:
-    """The page; links to artefacts start from ``folder``, where it will lie. Measured claims come first."""
+    """The page as HTML; measured claims come first.
+
+    Args:
+        title: its heading.
+        study: results and parameters, for the part on provenance.
+        claims: of all papers.
+        sections: of the stages, in the order in which they are shown.
+        folder: where the page will lie; links to artefacts start from there.
+    """
     environment = templates()
     environment.filters |= {"badge": badge, "measured": measured, "line": line}
     environment.filters["link"] = lambda file: Path(os.path.relpath(file, folder)).as_posix()
@@ -77,12 +85,21 @@ def templates() -> Environment:
 
 
 def unbroken(cell: str) -> str:
-    """A number with its unit and interval, which lines break between at most."""
+    """A number with its unit and interval, between which alone a line may break.
+
+    Args:
+        cell: as `fishbone.report.tables.show` gives it.
+    """
     return cell.replace(" ", NO_BREAK).replace(f"{NO_BREAK}[", " [")
 
 
 def inline_svg(path: Path, name: str) -> Markup:
-    """An SVG file as an element of the page: without prolog and fixed size, with a name for screen readers."""
+    """An SVG file as an element of the page, without prolog and fixed size.
+
+    Args:
+        path: the file.
+        name: what screen readers say.
+    """
     element = re.search(r"<svg.*</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
     head, rest = element.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)

@@ -13,7 +13,12 @@ DRAWN_FROM_HISTORY = ("train", "federate", "gan")
 
 
 def build(study: Study, out: Path) -> list[Section]:
-    """Write the tables and figures into ``out``; the sections are in the pipeline's order."""
+    """Write tables and figures, and give the page's sections, in the pipeline's order.
+
+    Args:
+        study: all results.
+        out: the folder that ``tables/`` and ``figures/`` go to.
+    """
     return [_section(study, stage, out) for stage in study.stages if stage in TABLES]
 
 
