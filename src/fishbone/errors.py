@@ -11,6 +11,7 @@ FishboneError
 │   ├── TooLarge             the frame is longer than the receiver takes
 │   ├── Malformed            the frame is no message, or answers something else
 │   ├── Rejected             the answer has the right form and a content that cannot be used
+│   ├── DivergedError        the other party's training came to a number that is not finite
 │   ├── Forbidden            the policy does not let this message pass
 │   └── Failed               the other party could not do what it was asked for
 ├── GateError                an exported file is not what it has to be (`fishbone.export`)
@@ -28,6 +29,7 @@ from typing import ClassVar
 
 __all__ = [
     "ArgumentError",
+    "DivergedError",
     "Failed",
     "FishboneError",
     "Forbidden",
@@ -112,6 +114,12 @@ class Rejected(LinkError):
     """The answer has the right form, and a content that cannot be used, such as weights that are not finite."""
 
     status = "rejected"
+
+
+class DivergedError(LinkError):
+    """The other party's training came to a number that is not finite: a loss, an embedding, a gradient."""
+
+    status = "diverged"
 
 
 class Forbidden(LinkError):

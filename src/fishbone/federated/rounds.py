@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from fishbone.errors import InputError, LinkError
 from fishbone.federated import members
-from fishbone.federated.counts import STATUSES, Counts, count
+from fishbone.federated.counts import Counts, count
 from fishbone.federated.engines.engine import Engine
 from fishbone.federated.methods.protocol import Answers, Method, ServerState, Tensors, named
 from fishbone.federated.roles import Role
 from fishbone.federated.work import LocalWork
+from fishbone.wire.errors import BY_STATUS
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Federation:
         return RoundResult(self.method.step(number, state, answers), answers.mean_loss(), counts, left_out)
 
     def _nobody(self, number: int, counts: Counts, failed: Mapping[str, LinkError]) -> InputError:
-        told = ", ".join(f"{counts.left_out[status]} {status}" for status in STATUSES if status in counts.left_out)
+        told = ", ".join(f"{counts.left_out[status]} {status}" for status in BY_STATUS if status in counts.left_out)
         problem = f"round {number}: {told.replace(' ', ' members ', 1)}, none left"
         first = next(iter(failed.values()))
         remedy = f"The first says: {first}. Lower the learning rate if it is updates with weights that are not finite."
