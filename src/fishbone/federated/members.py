@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from fishbone.errors import Malformed, Rejected
 from fishbone.federated.checks import admissible, of_kind
-from fishbone.federated.deadline import Deadline
 from fishbone.federated.engines.engine import Engine
 from fishbone.federated.messages import Begin, Diverged, Done, Finish, NamedMethod, Train, Update
 from fishbone.federated.methods.protocol import Tensors, Trained
 from fishbone.federated.roles import HorizontalRole, Role, VerticalRole
 from fishbone.federated.work import LocalWork
 from fishbone.nn.divergence import require_finite
+from fishbone.wire.deadline import Deadline
 from fishbone.wire.message import Message
 
 Say = Callable[[str, Message], Message]

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from fishbone.errors import Malformed
 from fishbone.federated.checks import alike, diverged, of_kind
-from fishbone.federated.deadline import Deadline
 from fishbone.federated.devices.device import Device, Kept, LocalTraining
 from fishbone.federated.messages import (
     LABEL_HOLDER,
@@ -27,6 +26,7 @@ from fishbone.federated.messages import (
 )
 from fishbone.split.boundary import Stage
 from fishbone.wire.actor import Link
+from fishbone.wire.deadline import Deadline
 from fishbone.wire.message import Envelope, Message
 
 Ask = Callable[[str, Message], Message]
