@@ -21,8 +21,8 @@ FishboneError
 ├── NoRuntimeError           onnxruntime-web cannot be had (`fishbone.bench`)
 └── RawImageFound            a training image was about to leave its owner (`fishbone.privacy`)
 
-The command line says any of them in one line, and ends with exit code 2 after an `InputError`, else with 1. Errors without a room
-are defined here, the others in their room.
+The command line says any of them in one line, and ends with exit code 2 after an `InputError`, else with 1.
+Errors without a room are defined here, the others in their room.
 """
 
 from typing import ClassVar
