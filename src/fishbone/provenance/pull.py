@@ -93,7 +93,9 @@ def command(study: str, remote: str | None) -> None:
         found = pull(study, remote)
     click.echo(f"{len(found.brought)} results brought, {len(found.here)} were here, {len(found.missing)} are nowhere")
     for path in found.missing[:5]:
-        click.echo(f"  nowhere: {path}{', …' if path == found.missing[4:5] else ''}")
+        click.echo(f"  nowhere: {path}")
+    if (more := len(found.missing) - 5) > 0:
+        click.echo(f"  and {more} more")
     if found.kept:
         click.echo(
             f"{len(found.kept)} are newer results of this machine, left as they are: `fishbone record` records them"

@@ -8,6 +8,7 @@ accuracy that rests on an assumption or on other outputs: these are never the be
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -71,7 +72,7 @@ def _draw_size(axes: Axes, result: ResultFile, look: Mapping[str, Style], larges
 
 def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Of (cost, gain) those that no point with at most their cost reaches, by ascending cost."""
-    front = []
+    front: list[tuple[float, float]] = []
     for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or gain > front[-1][1]:
             front.append((cost, gain))
@@ -103,7 +104,7 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
         face, name = "none", f"{name}, sparse runtime"
     elif model["facts"]["quantised"]:
         edge, name = "black", f"{name}, int8"
-    drawn = {"marker": style.marker, "facecolors": face, "edgecolors": edge, "zorder": 3}
+    drawn: dict[str, Any] = {"marker": style.marker, "facecolors": face, "edgecolors": edge, "zorder": 3}
     if why := doubt(model):
         drawn["alpha"], name = PALE, f"{name}, {why}"
     axes.scatter(value, y, s=SMALLEST + (LARGEST - SMALLEST) * share, **drawn)

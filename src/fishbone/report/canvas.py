@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import style
@@ -70,16 +71,16 @@ def plain_log(axis: Axis) -> None:
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """One above all panels; a label that several panels have appears once."""
-    handles = {}
+    handles: dict[str, Any] = {}  # to the stubs, containers are no artists; to legends they are
     for panel in axes:
         # matplotlib's own list leaves out all names that begin with an underscore, files' as well as its own.
         drawn = [artist for artist in panel.get_children() if isinstance(artist, Line2D | Patch | Collection)]
         for artist in (*drawn, *panel.containers):
-            if (name := artist.get_label()) and not UNNAMED.fullmatch(name):
+            if (name := str(artist.get_label() or "")) and not UNNAMED.fullmatch(name):
                 handles.setdefault(name, artist)
     if handles:
         columns = 2 if len(handles) > 3 else 3
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
+        figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=columns)
         figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-len(handles) // columns) - 2))
 
 
@@ -91,7 +92,7 @@ def draw_seeds(
     ``bounds`` are what the curves' quantity can be, in its unit.
     """
     # References lie below, so that a method that equals its reference is not hidden by it.
-    look = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
+    look: dict[str, Any] = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
     for curve in curves:
         axes.plot(x, curve, **look, linewidth=0.8, alpha=0.35)
     mean, low, high = band(curves, bounds)

@@ -96,7 +96,7 @@ class Study:
 
     def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
         """Seed → result."""
-        return {result.seed: result for result in self.of(stage, dataset, name)}
+        return {result.seed: result for result in self.of(stage, dataset, name) if result.seed is not None}
 
     @property
     def stages(self) -> list[str]:
@@ -115,7 +115,8 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
         InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key, a number
             that its quantity cannot be.
     """
-    results, studies = [], {}
+    results: list[ResultFile] = []
+    studies: dict[str, Path] = {}
     for path in files:
         study, result = _read(path)
         results.append(result)

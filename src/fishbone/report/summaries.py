@@ -80,17 +80,22 @@ BENCH = (
 
 
 def prune_table(study: Study) -> Table:
-    rows = []
+    rows: list[dict[str, Value]] = []
     for dataset, method, runs in _groups(study, "prune"):
         spent, dense = [cost(run) for run in runs], [run.content for run in runs]
         for sparsity in sorted(set().union(*map(accuracies, runs))):
             found = [_at(run, sparsity) for run in runs]
             rows.append(
-                {"dataset": dataset, "method": method, "seeds": len(runs), "sparsity": sparsity}
-                | {key: _over_seeds(key, found) for key in ACCURACIES}
-                | {"dense_test_accuracy": _over_seeds("dense_test_accuracy", dense)}
-                | {"seconds": _over_seeds("seconds", spent)}
-                | {key: _mean(key, spent) for key in ("peak_bytes", "backward_passes")}
+                {
+                    "dataset": dataset,
+                    "method": method,
+                    "seeds": len(runs),
+                    "sparsity": sparsity,
+                    **{key: _over_seeds(key, found) for key in ACCURACIES},
+                    "dense_test_accuracy": _over_seeds("dense_test_accuracy", dense),
+                    "seconds": _over_seeds("seconds", spent),
+                    **{key: _mean(key, spent) for key in ("peak_bytes", "backward_passes")},
+                }
             )
     return Table((DATASET, METHOD, SEEDS, *PRUNE), rows).filled()
 
@@ -204,13 +209,13 @@ def _groups(study: Study, stage: str) -> list[tuple[str, str, list[ResultFile]]]
 
 def _over_seeds(key: str, runs: Sequence[Mapping]) -> Interval | None:
     """Of the runs' values of ``key``; None where a seed has none: a mean over other seeds would not compare."""
-    values = [run.get(key) for run in runs]
-    return None if None in values else interval(values, bounds_of(key))
+    values = [run[key] for run in runs if run.get(key) is not None]
+    return interval(values, bounds_of(key)) if len(values) == len(runs) else None
 
 
 def _mean(key: str, runs: Sequence[Mapping]) -> float | None:
     found = _over_seeds(key, runs)
-    return found and found.mean
+    return None if found is None else found.mean
 
 
 TABLES: dict[str, Callable[[Study], Table]] = {

@@ -77,11 +77,11 @@ def show(value: Value, kind: Kind) -> str:
             return label(value) if kind == "name" else value
         case Doubtful(mean, low, high, n, doubt):
             return f"{show(Interval(mean, low, high, n), kind)} ({doubt})"
-        case Interval(mean, None, None):
-            return show(mean, kind)
-        case Interval(mean, low, high):
+        case Interval(mean, low, high) if low is not None and high is not None:
             number, unit = _split(mean, kind)
             return f"{number}{unit} [{_split(low, kind)[0]}, {_split(high, kind)[0]}]"
+        case Interval(mean):
+            return show(mean, kind)
         case _:
             return "".join(_split(value, kind))
 

@@ -73,10 +73,11 @@ def command(
     out: Path,
 ) -> None:
     """Prune all inner convolutions and linear layers of a trained network."""
-    looks = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
+    looks: dict[str, Any] = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
     if model_file:
         _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
         _unused("--model-file", **{"--model": model, "--params": params})
+        assert weights is not None and sparsity is not None  # as they are needed
         from fishbone.stages.prune import file_job
 
         given = {name: value for name, value in looks.items() if value is not None}
@@ -88,6 +89,7 @@ def command(
         _needed("a network made by `fishbone train`", **{"--model": model})
         others = {f"--{name}": value for name, value in looks.items()}
         _unused("--model", **{"--weights": weights, "--sparsity": sparsity} | others)
+        assert model is not None  # as it is needed
         from fishbone.stages.prune import job
 
         job.run(method, model, data, seed, params or default_block(Params, "prune"), checkpoint, out, report=_print)

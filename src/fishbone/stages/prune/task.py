@@ -105,8 +105,9 @@ class Task:
         """Make what trains the weights that are left, after each step of a method that does."""
         params, dataset = self.params, self.dataset
         chosen = params.retraining.model_dump(exclude={"steps_per_halving"})
-        whole_images = {"early_epochs": 0, "early_size": dataset.shape[-1]}
-        recipe = Recipe(**chosen, **whole_images, padding=params.padding, flip=params.flip)
+        recipe = Recipe(
+            **chosen, early_epochs=0, early_size=dataset.shape[-1], padding=params.padding, flip=params.flip
+        )
         return Retraining(dataset.split("train"), dataset.split("validation"), recipe, self.seed)
 
 
@@ -139,7 +140,7 @@ def _check(params: Params, method: Method, dataset: Dataset) -> None:
         raise InputError(
             "the empirical matrix has no temperature", field="temperature", value=params.temperature, remedy=remedy
         )
-    fls = params.fls.model_dump() | method.changes
+    fls = params.fls.model_dump() | dict(method.changes)
     if method.estimator == "fishleg" and method.refine_every == 1 and not (fls["renew"] or fls["later_steps"]):
         raise InputError("this method goes on learning", field="fls.later_steps", value=0, remedy="Give 1 or more.")
     if not fls["precondition"] and not fls["first_steps"]:
