@@ -79,17 +79,19 @@ def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def _measured(result: ResultFile) -> list[Mapping]:
+def _measured(result: ResultFile) -> list[Mapping[str, Any]]:
     """Models with an accuracy; the others are in the table."""
     return [model for model in result.content["models"] if model["accuracy"]]
 
 
-def _files(result: ResultFile) -> list[Mapping]:
+def _files(result: ResultFile) -> list[Mapping[str, Any]]:
     """Each file once: the sparse runtime runs files that ONNX Runtime has run already."""
     return [model for model in _measured(result) if not network(model["name"]).sparse]
 
 
-def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style], largest: int) -> None:
+def _point(
+    axes: Axes, x: tuple[float, float, float], model: Mapping[str, Any], look: Mapping[str, Style], largest: int
+) -> None:
     """A marker at (value, low, high) and the model's accuracy, with bars."""
     score, named = model["accuracy"], network(model["name"])
     value, low, high = x

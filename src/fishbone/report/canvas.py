@@ -56,7 +56,8 @@ def save_svg(figure: Figure, path: Path) -> None:
     """Write the figure; call it inside `stacked`."""
     buffer = io.StringIO()
     with style.context({"svg.hashsalt": path.stem}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        # matplotlib declares no types here
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     prefix = f"{path.stem}-"
     text = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{prefix}", buffer.getvalue())
     write_text(path, re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
@@ -85,7 +86,13 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def draw_seeds(
-    axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], bounds: Bounds, style: Style, name: str, markers=False
+    axes: Axes,
+    x: np.ndarray,
+    curves: Sequence[np.ndarray],
+    bounds: Bounds,
+    style: Style,
+    name: str,
+    markers: bool = False,
 ) -> None:
     """Each seed as a faint line (T,), their mean as a strong one, and its 95 % band where there are two or more.
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class ResultFile:
     name: str
     seed: int | None
     path: Path
-    content: Mapping
+    content: Mapping[str, Any]
 
     @property
     def artefact(self) -> str:
@@ -78,7 +79,7 @@ class Study:
 
     name: str
     results: tuple[ResultFile, ...]
-    params: Mapping
+    params: Mapping[str, Any]
 
     def of(self, stage: str, dataset: str | None = None, name: str | None = None) -> list[ResultFile]:
         """Results of a stage, where wanted of one data set or name only."""
@@ -108,7 +109,7 @@ def artefact(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
-def read_study(files: Iterable[Path], params: Mapping) -> Study:
+def read_study(files: Iterable[Path], params: Mapping[str, Any]) -> Study:
     """Read ``files``.
 
     Raises:
@@ -152,7 +153,7 @@ def _read(path: Path) -> tuple[str, ResultFile]:
     return parts["study"], ResultFile(stage, *place, Path(path), content)
 
 
-def _check_numbers(path: Path, content: Mapping) -> None:
+def _check_numbers(path: Path, content: Mapping[str, Any]) -> None:
     for key, value in content.items():
         low, high = bounds_of(key)
         if value is None or (low, high) == PLAIN:

@@ -5,6 +5,7 @@ Counts and bytes are means alone: seeds hardly move them.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from fishbone.report.intervals import Interval, bounds_of, interval
 from fishbone.report.papers.fls import accuracies, cost
@@ -133,7 +134,7 @@ def results_table(results: Sequence[ResultFile]) -> Table:
     return Table(BENCH, rows).filled()
 
 
-def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
+def _bench_row(result: ResultFile, model: Mapping[str, Any]) -> dict[str, Value]:
     latency, speedup = model["latency"], model["speedup"]
     cold = [run["load_ns"] + run["first_run_ns"] for run in model["cold"]]
     peaks = [run["peak_rss_bytes"] for run in model["cold"] if run["peak_rss_bytes"]]
@@ -153,13 +154,13 @@ def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
     }
 
 
-def doubt(model: Mapping) -> str | None:
+def doubt(model: Mapping[str, Any]) -> str | None:
     """Why a model's accuracy is none to compare with others, in a word; None: it is."""
     known = {"assumed": "assumed", "no_answer": "images without an answer", "parity_fail": "other outputs"}
     return known.get(model["status"])
 
 
-def _accuracy(model: Mapping) -> Interval | None:
+def _accuracy(model: Mapping[str, Any]) -> Interval | None:
     if (score := model["accuracy"]) is None:
         return None
     found = score["fraction"], score["low"], score["high"], score["images"]
@@ -207,13 +208,13 @@ def _groups(study: Study, stage: str) -> list[tuple[str, str, list[ResultFile]]]
     ]
 
 
-def _over_seeds(key: str, runs: Sequence[Mapping]) -> Interval | None:
+def _over_seeds(key: str, runs: Sequence[Mapping[str, Any]]) -> Interval | None:
     """Of the runs' values of ``key``; None where a seed has none: a mean over other seeds would not compare."""
     values = [run[key] for run in runs if run.get(key) is not None]
     return interval(values, bounds_of(key)) if len(values) == len(runs) else None
 
 
-def _mean(key: str, runs: Sequence[Mapping]) -> float | None:
+def _mean(key: str, runs: Sequence[Mapping[str, Any]]) -> float | None:
     found = _over_seeds(key, runs)
     return None if found is None else found.mean
 

@@ -104,7 +104,7 @@ def _split(value: float, kind: Kind) -> tuple[str, str]:
             return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}", ""
 
 
-def _plain(value: Value, wide: bool) -> list:
+def _plain(value: Value, wide: bool) -> list[Value]:
     match value:
         case Interval(mean, low, high):
             return [mean, low, high]

@@ -8,6 +8,7 @@ of cost come from time and memory measured in the same runs.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from fishbone.files import read_json
 from fishbone.report.intervals import Bounds
@@ -162,7 +163,7 @@ def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
         yield judge(test.statement, Evidence(dataset, values, setting, artefacts, ratios=True), "below")
 
 
-def _headline(sparsity, baseline, paper, network, data, published: tuple[int, int]) -> Test:
+def _headline(sparsity: float, baseline: str, paper: str, network: str, data: str, published: tuple[int, int]) -> Test:
     ours, theirs = published
     statement = Statement(
         f"fls-over-{baseline}-{sparsity * 100:g}",
@@ -238,7 +239,7 @@ def _setting(study: Study, dataset: str, run: ResultFile, data: tuple[str, ...],
     return "; ".join([*parts, "batch norm recalibrated, no training after pruning; the paper's protocol is not known."])
 
 
-def _curvature(params: Mapping) -> list[str]:
+def _curvature(params: Mapping[str, Any]) -> list[str]:
     steps, temperature = params["fls"]["first_steps"], params["temperature"]
     return [
         f"FLS learnt in {steps} steps" if steps else "FLS at its closed-form start, nothing learnt",

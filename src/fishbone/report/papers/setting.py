@@ -1,5 +1,7 @@
 """How a study's data and networks differ from a paper's, as parts of a sentence."""
 
+from typing import Any
+
 from fishbone.files import read_json
 from fishbone.report.study import ResultFile, Study
 
@@ -21,7 +23,7 @@ def network_setting(result: ResultFile, sidecar: str, published: str) -> str:
     return f"{name}, as in the paper" if name == published else f"{name} instead of {published}"
 
 
-def network_name(architecture: dict) -> str:
+def network_name(architecture: dict[str, Any]) -> str:
     """A name for people; ResNet18 of the usual width 64 is just that."""
     match architecture["name"]:
         case "resnet" if (architecture["depth"], architecture["width"]) == (18, 64):

@@ -77,7 +77,8 @@ def command(
     if model_file:
         _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
         _unused("--model-file", **{"--model": model, "--params": params})
-        assert weights is not None and sparsity is not None  # as they are needed
+        assert weights is not None  # as it is needed, like the next
+        assert sparsity is not None
         from fishbone.stages.prune import file_job
 
         given = {name: value for name, value in looks.items() if value is not None}
@@ -107,7 +108,7 @@ def _unused(purpose: str, **options: Any) -> None:
         raise click.UsageError(f"{purpose} and {' and '.join(given)} exclude each other")
 
 
-def _print(row: dict) -> None:
+def _print(row: dict[str, Any]) -> None:
     judged = {"validation_accuracy_without_recalibration": "accuracy", "validation_loss_without_recalibration": "loss"}
     shown = [f"validation {name} {row[key]:.4f} as it stands" for key, name in judged.items() if key in row]
     click.echo(", ".join([f"step {row['step']}: sparsity {row['sparsity']:.4f}", *shown]))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -54,7 +55,7 @@ class Task:
     parent: str
 
     @property
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """What a checkpoint of this job belongs to."""
         work = {"method": self.name, "params": self.params.model_dump(), "data": self.dataset.digest}
         return work | {"model": self.parent, "seed": self.seed}
