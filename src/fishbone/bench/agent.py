@@ -537,7 +537,7 @@ def pressure() -> dict:
     ticks = [int(field) for field in read("/proc/stat").partition("\n")[0].split()[1:9]]
     stalled = re.search(r"some .*total=(\d+)", read("/proc/pressure/cpu"))
     try:
-        import resource
+        import resource  # Windows has none
 
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     except ImportError:

@@ -64,7 +64,7 @@ def decode(items: Sequence[Encoded], threads: int) -> np.ndarray:
     Raises:
         InputError: an image is damaged, has another size than the first, or not 8 bits a channel.
     """
-    from tqdm import tqdm
+    from tqdm import tqdm  # here, as parameters name the sources, and need none of their libraries
 
     height, width, _ = _pixels(items[0], None)[0].shape
     images = np.empty((len(items), height, width, 3), dtype=np.uint8)
@@ -83,7 +83,7 @@ def decode(items: Sequence[Encoded], threads: int) -> np.ndarray:
 
 def _pixels(item: Encoded, size: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
     """RGB (H, W, 3) and whether the image is grey; the size is checked before the pixels are decoded."""
-    from PIL import Image
+    from PIL import Image  # here: see `decode`
 
     try:
         with Image.open(io.BytesIO(item.load()), formats=FORMATS) as image:
