@@ -53,9 +53,9 @@ def decoded(
         raise InputError("no training image", file=", ".join(files), remedy="Add images.")
     images = decode(items, threads)
     labels = np.array([item.label for item in items], dtype=np.int64)
-    cut = len(training)
-    held_out = None if test is None else Labelled(images[cut:], labels[cut:])
-    return RawData(Labelled(images[:cut], labels[:cut]), held_out, class_names, files)
+    border = len(training)
+    held_out = None if test is None else Labelled(images[border:], labels[border:])
+    return RawData(Labelled(images[:border], labels[:border]), held_out, class_names, files)
 
 
 def decode(items: Sequence[Encoded], threads: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from fishbone.provenance import ledger, running
 from fishbone.provenance.dag import jobs
 from fishbone.provenance.generate import outdated
 from fishbone.provenance.judge import judge
-from fishbone.provenance.lock import recorded as recorded_stages
+from fishbone.provenance.lock import recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.study import study_option
 
@@ -40,7 +40,7 @@ def record(study: str, root: Path = Path()) -> Record:
         raise InputError(
             "out of step with the Snakefile", file=file, remedy=f"Run `fishbone generate --study {study}`."
         )
-    verdicts = judge(members, recorded_stages(study, root), ledger.read(study, root)["outputs"], root, every=False)
+    verdicts = judge(members, recorded(study, root), ledger.read(study, root)["outputs"], root, every=False)
     bad = {out for verdict in verdicts if not verdict.good for out in verdict.job.outputs}
     waiting = {v.job.rule for v in verdicts if not v.good or not bad.isdisjoint(v.job.inputs)}
     rules = list(dict.fromkeys(job.rule for job in members))
@@ -51,7 +51,7 @@ def record(study: str, root: Path = Path()) -> Record:
         commit(study, set(done), root)
     noted = {out: value for verdict in verdicts if verdict.good for out, value in verdict.md5s.items()}
     ledger.write(study, noted, set(done), root)
-    ledger.recorded(study, root)
+    ledger.mark_recorded(study, root)
     changed = [out for verdict in verdicts if not verdict.job.pending for out in verdict.changed]
     return Record(done, [rule for rule in rules if rule in waiting], changed)
 

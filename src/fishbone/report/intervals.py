@@ -79,8 +79,8 @@ def _ends(mean: float, half: float, bounds: Bounds) -> Bounds:
     return max(low, min(ends[0], mean)), min(high, max(ends[1], mean))
 
 
-def cut(found: Interval, bounds: Bounds) -> Interval:
-    """The interval of a difference, which has no scale without bounds, cut at what the difference can be."""
+def clipped(found: Interval, bounds: Bounds) -> Interval:
+    """The interval of a difference, which has no scale without bounds, clipped to what the difference can be."""
     if found.low is None or found.high is None:
         return found
     return Interval(found.mean, max(found.low, bounds[0]), min(found.high, bounds[1]), found.n)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
-from fishbone.report.intervals import PLAIN, Bounds, Interval, cut, interval
+from fishbone.report.intervals import PLAIN, Bounds, Interval, clipped, interval
 
 INCONCLUSIVE = "inconclusive"
 UNITS = {"percentage points": " points", "in percent": " %"}  # by the words of a quantity
@@ -101,7 +101,7 @@ class Evidence:
 def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
     """Apply the rule; ``side`` is where the claim says that the quantity lies. The id gets ``@dataset``."""
     whole = evidence.interval()
-    found = whole and cut(whole, evidence.bounds)
+    found = whole and clipped(whole, evidence.bounds)
     verdict, why = _verdict(found, side, bound)
     if found != whole:
         why += f" It is cut at what the quantity can be, {evidence.bounds[0]:g} to {evidence.bounds[1]:g}."
