@@ -38,7 +38,7 @@ REQUIRED = {
     "federate": ("test_accuracy", "test_loss", "rounds"),
     "gan": ("fcd", "fcd_noise"),
     "export": ("facts", "parity"),
-    "bench": ("status", "baseline", "noise_floor", "models"),
+    "bench": ("status", "baseline", "noise_floor", "procedure", "models"),
 }
 
 
