@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from fishbone.errors import Malformed
 from fishbone.federated.checks import alike, diverged, of_kind
 from fishbone.federated.deadline import Deadline
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     LABEL_HOLDER,
     Diverged,
@@ -33,7 +33,7 @@ Ask = Callable[[str, Message], Message]
 
 
 @dataclass(frozen=True, eq=False)
-class LabelHolder(Device):
+class LabelHolder(DataHolder):
     """Asks its parties for embeddings, step by step, and sends their gradients.
 
     Args:
