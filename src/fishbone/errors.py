@@ -60,7 +60,7 @@ class InputError(FishboneError, ValueError):
         remedy: what to do about it, as a sentence.
     """
 
-    def __init__(self, problem: str, *, file=None, field=None, value=..., remedy: str):
+    def __init__(self, problem: str, *, file: object = None, field: object = None, value: object = ..., remedy: str):
         place = ": ".join(str(part) for part in (file, field) if part is not None)
         shown = "" if value is ... else f" (got {value!r})"
         super().__init__(f"{place + ': ' if place else ''}{problem}{shown}. {remedy}")

@@ -12,9 +12,11 @@ from typing import Any, Self, TypeVar
 import click
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from fishbone.errors import InputError
 
+Key = tuple[int | str, ...]
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 
@@ -24,7 +26,7 @@ class Block(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, value: dict | str, *, file: str | Callable[[tuple], str], field: str = "") -> Self:
+    def parse(cls, value: dict[str, Any] | str, *, file: str | Callable[[Key], str], field: str = "") -> Self:
         """Validate a mapping or JSON text.
 
         Args:
@@ -48,7 +50,7 @@ class Block(BaseModel):
 T = TypeVar("T", bound=Block)
 
 
-def _allowed(problem: dict) -> str:
+def _allowed(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return "unknown key"
     if problem["type"] == "missing":
@@ -56,7 +58,7 @@ def _allowed(problem: dict) -> str:
     return problem["msg"][0].lower() + problem["msg"][1:]
 
 
-def _remedy(problem: dict) -> str:
+def _remedy(problem: ErrorDetails) -> str:
     match problem["type"], problem["input"]:
         case "extra_forbidden", _:
             return "Remove it or mend its spelling; `fishbone params --schema` lists the keys."

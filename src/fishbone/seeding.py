@@ -38,7 +38,7 @@ def numpy_generator(seed: int, *key: str | int) -> np.random.Generator:
 
 def torch_generator(seed: int, *key: str | int) -> "torch.Generator":
     """A CPU ``torch.Generator`` for this key."""
-    import torch
+    import torch  # here, as arrays are drawn without it
 
     return torch.Generator().manual_seed(derive(seed, *key))
 
@@ -49,7 +49,7 @@ def torch_seeded(seed: int, *key: str | int) -> Iterator[None]:
 
     For code that cannot take a generator: weight initialisation and dropout of ``torch.nn``.
     """
-    import torch
+    import torch  # here, as arrays are drawn without it
 
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, *key))

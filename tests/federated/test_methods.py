@@ -5,12 +5,13 @@ import torch
 from small_federation import federate, local_work, mixed_roles, rounds, same, samples
 from small_methods import FedAvgM, FedProx, Scaffold
 
-from fishbone.errors import InputError
+from fishbone.errors import FishboneError
 from fishbone.federated.messages import NamedMethod
 from fishbone.federated.methods import METHODS
 from fishbone.federated.methods.fedavg import FedAvg
 from fishbone.federated.methods.protocol import named
 from fishbone.nn.averages import weighted_mean
+from fishbone.nn.pack import under
 
 DATA = samples(144)
 LABELS = DATA[1]
@@ -72,7 +73,11 @@ def test_scaffolds_variate_at_the_server_is_the_mean_of_the_members(mix):
         state = federation.round(number, state).state
     packed = federation.engine.parties.pack()
     shares = federation.method.weigh(federation.roles)
-    kept = {address: (shares[role.id], packed[address].tensors) for role in federation.roles for address in role.parts}
+    kept = {
+        address: (shares[role.id], under("3/", packed[address].tensors))
+        for role in federation.roles
+        for address in role.parts
+    }
     mean = weighted_mean(kept)
     assert mean.keys() == state.memory.keys()
     for name, c in state.memory.items():
@@ -102,6 +107,40 @@ def test_scaffold_forgets_nobodys_variate_when_a_member_is_away():
     assert all(value > 0 for value in change.values())
 
 
+@pytest.mark.parametrize("lost", ["h00002", "v00000/party1"])
+def test_what_a_member_learnt_in_a_round_that_did_not_count_is_forgotten(lost):
+    """Its update got lost: it goes on as if it had been away, and so do the other parties of its group."""
+
+    def after(strike):
+        def carrier(policy, observers):
+            fault = Fault("drop", "update", lost, after=1)
+            return Faulty(policy, observers, faults=[fault] if strike == "update" else ())
+
+        roles = mixed_roles(LABELS, 3, 1)
+        federation, state = federate(
+            roles, DATA, local_work(), method=Scaffold(), methods={"scaffold": Scaffold}, carrier=carrier
+        )
+        member = lost.split("/")[0]
+        state = federation.round(1, state).state
+        if strike == "update":
+            result = federation.round(2, state)
+            assert result.left_out == {member: "unreachable"}
+        else:
+            without = replace(federation, roles=[role for role in roles if role.id != member])
+            result = without.round(2, state)
+            # The shares of a round are those of all members.
+            moved = {name: value for name, value in result.state.memory.items()}
+            assert moved.keys() == state.memory.keys()
+        return federation, result.state
+
+    (struck, one), (away, other) = after("update"), after("absence")
+    assert same(one.weights, other.weights)
+    third = struck.round(3, one), away.round(3, replace(other, memory=one.memory))
+    assert third[0].left_out == third[1].left_out == {}
+    assert same(third[0].state.weights, third[1].state.weights)
+    assert same(third[0].state.memory, third[1].state.memory)
+
+
 def test_server_momentum_of_zero_is_fedavg():
     _, _, plain = run(FedAvg())
     _, _, without = run(FedAvgM(beta=0.0))
@@ -125,5 +164,5 @@ def test_server_momentum_adds_the_earlier_moves():
 def test_a_device_takes_part_only_in_methods_that_it_knows():
     roles = mixed_roles(LABELS, 2, 1)
     federation, start = federate(roles, DATA, local_work(), method=FedProx(mu=0.1))
-    with pytest.raises(InputError, match=r"3 members malformed, none left.*knows no method 'fedprox'"):
+    with pytest.raises(FishboneError, match=r"3 members malformed, none left.*knows no method 'fedprox'"):
         federation.round(1, start)

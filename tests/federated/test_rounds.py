@@ -24,7 +24,7 @@ from small_federation import (
 from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
-from fishbone.errors import InputError, Unreachable
+from fishbone.errors import DivergedError, FishboneError, InputError, Unreachable
 from fishbone.federated.counts import Counts
 from fishbone.federated.engines.in_process import one_machine
 from fishbone.federated.messages import Diverged, Done, Embedding, EmbeddingRequest, Update
@@ -289,7 +289,18 @@ def test_a_round_without_any_answer_fails_and_says_why():
     roles = mixed_roles(LABELS, 1, 1)
     broken, start = altered(roles, vanish("h00000"), spoil("v00000/labels", lambda weight: weight * np.nan))
     with pytest.raises(
-        InputError, match=r"^learning_rate: round 1: 1 members unreachable, 1 rejected, none left\. .*h00000"
+        FishboneError, match=r"^round 1: 1 members unreachable, 1 rejected, none left\. .*h00000"
+    ) as told:
+        broken.round(1, start)
+    assert not isinstance(told.value, InputError)
+
+
+def test_a_round_whose_every_update_is_rejected_blames_the_learning_rate():
+    roles = mixed_roles(LABELS, 1, 1)
+    wild = [spoil(address, lambda weight: weight * np.nan) for address in ("h00000", "v00000/labels")]
+    broken, start = altered(roles, *wild)
+    with pytest.raises(
+        InputError, match=r"^learning_rate: round 1: 2 members rejected, none left\. .*Lower the learning"
     ):
         broken.round(1, start)
 
@@ -327,7 +338,7 @@ def test_a_round_that_is_over_is_not_trained_again():
     federation, start = federate(mixed_roles(LABELS, 1, 1), DATA, local_work())
     federation.round(5, start)
     federation.round(5, start)  # a server that was killed in round 5 does it again
-    with pytest.raises(InputError, match="2 members replayed, none left"):
+    with pytest.raises(FishboneError, match="2 members replayed, none left"):
         federation.round(4, start)
 
 

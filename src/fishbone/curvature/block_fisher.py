@@ -115,8 +115,8 @@ def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
 
 def in_blocks(vectors: Tensor, block: int) -> Tensor:
     """Cut one layer's (…, size) into (…, blocks, B), with zeros where the last block is short."""
-    cut: Tensor = F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
-    return cut
+    blocks: Tensor = F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
+    return blocks
 
 
 def counts(sizes: Sequence[int], block: int) -> list[int]:

@@ -119,6 +119,7 @@ class FishLeg:
                 names = "step", "exp_avg", "exp_avg_sq"
                 kept = {n: state[f"{index}/{part}/{n}"] for n in names if f"{index}/{part}/{n}" in state}
                 if kept:
+                    assert self.optimiser is not None, "something was learnt"
                     self.optimiser.state[parameter].update(kept)
 
     def _take(self, layers: list[KroneckerInverse]) -> None:

@@ -61,7 +61,7 @@ class Dataset:
         Args:
             name: ``train``, ``validation`` or ``test``.
         """
-        import torch
+        import torch  # here, as data are prepared and measured without it
 
         indices = getattr(self, name)
         return torch.from_numpy(self.normalise(self.images[indices])), torch.from_numpy(self.labels[indices])

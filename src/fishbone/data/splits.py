@@ -1,7 +1,7 @@
 """Train, validation and test: disjoint index sets that hold every sample exactly once.
 
-An official test split is kept as it is; without one, the test split is cut from all samples. The validation split
-is then cut from what remains for training. Cuts are stratified: each class gives its exact share, up to one sample.
+An official test split is kept as it is; without one, the test split is drawn from all samples. The validation split
+is then drawn from what remains for training. Cuts are stratified: each class gives its exact share, up to one sample.
 """
 
 import numpy as np
@@ -69,8 +69,8 @@ def split(raw: RawData, *, seed: int, validation: float, test: float) -> dict[st
         held_out = len(labels) + np.arange(len(raw.test))
         images = np.concatenate([images, raw.test.images])
         labels = np.concatenate([labels, raw.test.labels])
-    cut = stratified(labels[training], validation, numpy_generator(seed, "prepare", "validation"))
-    indices = {"train": np.delete(training, cut), "validation": training[cut], "test": held_out}
+    drawn = stratified(labels[training], validation, numpy_generator(seed, "prepare", "validation"))
+    indices = {"train": np.delete(training, drawn), "validation": training[drawn], "test": held_out}
     for name, members in indices.items():
         if not len(members):
             blamed = "test" if name == "test" or not len(training) else "validation"

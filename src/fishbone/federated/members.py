@@ -29,14 +29,12 @@ class Order:
     method: NamedMethod
 
     def train(self, prefix: str) -> Train:
-        return Train(
-            self.round, self.counted, part(self.weights, prefix), part(self.beside, prefix), self.work, self.method
-        )
+        weights, beside = part(self.weights, prefix), part(self.beside, prefix)
+        return Train(self.round, self.counted, weights, beside, self.work, self.method)
 
     def begin(self, prefix: str) -> Begin:
-        return Begin(
-            self.round, self.counted, part(self.weights, prefix), part(self.beside, prefix), self.work, self.method
-        )
+        weights, beside = part(self.weights, prefix), part(self.beside, prefix)
+        return Begin(self.round, self.counted, weights, beside, self.work, self.method)
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:

@@ -5,7 +5,7 @@ control variates: tensors under the names of weights, so that each party gets th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -29,11 +29,11 @@ class NamedMethod:
 class Train(Message):
     """Server → horizontal device or label holder: train from these weights; answered by `Update` or `Diverged`.
 
-    ``counted`` is the last round whose update the server took from this member, 0 if there is none: what the method left
-    on the device in a later one does not count.
+    ``counted`` is the last round whose update the server took from this member, 0 if there is none: what the method
+    left on the device in a later one does not count.
     """
 
-    kind: ClassVar[str] = "train"
+    kind = "train"
     round: int
     counted: int
     weights: dict[str, Tensor]
@@ -46,7 +46,7 @@ class Train(Message):
 class Begin(Message):
     """Server → party: take these weights and wait for the label holder; answered by `Done`. Fields as of `Train`."""
 
-    kind: ClassVar[str] = "begin"
+    kind = "begin"
     round: int
     counted: int
     weights: dict[str, Tensor]
@@ -59,7 +59,7 @@ class Begin(Message):
 class Finish(Message):
     """Server → party: the session is over; answered by `Update`."""
 
-    kind: ClassVar[str] = "finish"
+    kind = "finish"
     round: int
 
 
@@ -70,7 +70,7 @@ class Update(Message):
     ``loss`` is the mean training loss of the last local epoch in nats; None from a party, which sees no labels.
     """
 
-    kind: ClassVar[str] = "update"
+    kind = "update"
     round: int
     weights: dict[str, Tensor]
     beside: dict[str, Tensor]
@@ -81,7 +81,7 @@ class Update(Message):
 class EmbeddingRequest(Message):
     """Label holder → party: embed the samples of this step; answered by `Embedding` or `Diverged`."""
 
-    kind: ClassVar[str] = "embedding_request"
+    kind = "embedding_request"
     round: int
     step: int
 
@@ -90,7 +90,7 @@ class EmbeddingRequest(Message):
 class Embedding(Message):
     """Party → label holder: (B, embedding) float32."""
 
-    kind: ClassVar[str] = "embedding"
+    kind = "embedding"
     round: int
     step: int
     embedding: Tensor
@@ -100,7 +100,7 @@ class Embedding(Message):
 class EmbeddingGradient(Message):
     """Label holder → party: dL/d(embedding), (B, embedding) float32; answered by `Done`."""
 
-    kind: ClassVar[str] = "embedding_gradient"
+    kind = "embedding_gradient"
     round: int
     step: int
     gradient: Tensor
@@ -110,7 +110,7 @@ class EmbeddingGradient(Message):
 class Done(Message):
     """It was done, and there is nothing to say about it."""
 
-    kind: ClassVar[str] = "done"
+    kind = "done"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class Diverged(Message):
     ``epoch`` (None in a group's session, which counts its steps through) and ``step`` are counted from 1.
     """
 
-    kind: ClassVar[str] = "diverged"
+    kind = "diverged"
     round: int
     epoch: int | None
     step: int

@@ -75,8 +75,8 @@ def assign(
         InputError: too few samples for so many members.
     """
     order = numpy_generator(seed, "pools").permutation(len(labels))
-    cut = len(labels) * horizontal // (horizontal + vertical)
-    pools = np.sort(order[:cut]), np.sort(order[cut:])
+    border = len(labels) * horizontal // (horizontal + vertical)
+    pools = np.sort(order[:border]), np.sort(order[border:])
     own, shared = (
         [pool[part] for part in partition(spec, labels[pool], members, numpy_generator(seed, "partition", kind))]
         for pool, spec, members, kind in zip(

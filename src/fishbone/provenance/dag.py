@@ -99,6 +99,7 @@ class Planned:
 @contextmanager
 def planned(study: str, root: Path = Path()) -> Iterator[Planned]:
     """Plan a study from the project's root folder, which is the working directory meanwhile."""
+    # Here, as Snakemake takes seconds, and most verbs do without.
     from snakemake.api import SnakemakeApi
     from snakemake.settings.enums import Quietness
     from snakemake.settings.types import (

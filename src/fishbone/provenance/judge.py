@@ -52,7 +52,7 @@ def judge(jobs: list[Job], stages: dict[str, Recorded], known: dict, root: Path,
         # Without its own records Snakemake sees no change of parameters.
         if not job.pending and not unsound and job.made.keys() >= set(job.outputs):
             verdict.good = True
-            verdict.md5s = {out: contents.md5(out) for out in job.outputs}
+            verdict.md5s = {out: value for out in job.outputs if (value := contents.md5(out))}
         elif stage and _as_recorded(job, stage, contents):
             verdict.holds = True
             verdict.md5s = {out: stage.outs[out] for out in job.outputs}

@@ -44,7 +44,7 @@ def results_table(results: Sequence[ResultFile]) -> Table:
     return Table(BENCH, rows).filled()
 
 
-def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
+def _bench_row(result: ResultFile, model: Mapping[str, Any]) -> dict[str, Value]:
     latency, speedup = model["latency"], model["speedup"]
     cold = [run["load_ns"] + run["first_run_ns"] for run in model["cold"]]
     peaks = [run["peak_rss_bytes"] for run in model["cold"] if run["peak_rss_bytes"]]
@@ -64,7 +64,7 @@ def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
     }
 
 
-def doubt(model: Mapping) -> str | None:
+def doubt(model: Mapping[str, Any]) -> str | None:
     """Why a model's accuracy is none to compare with others, in a word; None where it is.
 
     Args:
@@ -74,7 +74,7 @@ def doubt(model: Mapping) -> str | None:
     return known.get(model["status"])
 
 
-def _accuracy(model: Mapping) -> Interval | None:
+def _accuracy(model: Mapping[str, Any]) -> Interval | None:
     if (score := model["accuracy"]) is None:
         return None
     found = score["fraction"], score["low"], score["high"], score["images"]

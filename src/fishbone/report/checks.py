@@ -45,7 +45,7 @@ def _check_keys(path: Path, stage: str, content: object) -> None:
             raise InputError("key is missing", file=path, field=field, remedy=f"Run the stage {stage} again.")
 
 
-def _check_numbers(path: Path, content: Mapping) -> None:
+def _check_numbers(path: Path, content: Mapping[str, Any]) -> None:
     for key, value in content.items():
         low, high = bounds_of(key)
         if value is None or (low, high) == PLAIN:

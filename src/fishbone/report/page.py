@@ -100,8 +100,9 @@ def inline_svg(path: Path, name: str) -> Markup:
         path: the file.
         name: what screen readers say.
     """
-    element = re.search(r"<svg.*</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
-    head, rest = element.split(">", 1)
+    text = path.read_text(encoding="utf-8")
+    end = "</svg>"
+    head, rest = text[text.index("<svg") : text.rindex(end) + len(end)].split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     return Markup(head) + Markup(' role="img" aria-label="{}">').format(name) + Markup(rest)
 
@@ -109,7 +110,7 @@ def inline_svg(path: Path, name: str) -> Markup:
 def pictures(study: Study) -> list[Picture]:
     """Generated images of the GAN's first seed, by data set and method."""
     first = [
-        min(study.of("gan", dataset, name), key=lambda run: run.seed)
+        min(study.runs("gan", dataset, name).items())[1]
         for dataset in study.datasets("gan")
         for name in study.names("gan", dataset)
     ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class ResultFile:
     name: str
     seed: int | None
     path: Path
-    content: Mapping
+    content: Mapping[str, Any]
 
     @property
     def artefact(self) -> str:
@@ -72,7 +73,7 @@ class Study:
 
     name: str
     results: tuple[ResultFile, ...]
-    params: Mapping
+    params: Mapping[str, Any]
 
     def of(self, stage: str, dataset: str | None = None, name: str | None = None) -> list[ResultFile]:
         """Results of a stage.
@@ -96,7 +97,7 @@ class Study:
 
     def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
         """Results of one method on one data set, by seed."""
-        return {result.seed: result for result in self.of(stage, dataset, name)}
+        return {result.seed: result for result in self.of(stage, dataset, name) if result.seed is not None}
 
     @property
     def stages(self) -> list[str]:
@@ -108,7 +109,7 @@ def artefact(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
-def read_study(files: Iterable[Path], params: Mapping) -> Study:
+def read_study(files: Iterable[Path], params: Mapping[str, Any]) -> Study:
     """Read a study's results.
 
     Args:
@@ -119,7 +120,8 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
         InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key, a number
             that its quantity cannot be.
     """
-    results, studies = [], {}
+    results: list[ResultFile] = []
+    studies: dict[str, Path] = {}
     for path in files:
         study, result = _read(path)
         results.append(result)

@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from fishbone.errors import Malformed
 from fishbone.federated.checks import diverged
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import HORIZONTAL, Diverged, Train, Update
 from fishbone.wire.actor import Link
 from fishbone.wire.message import Envelope
 
 
 @dataclass(frozen=True, eq=False)
-class HorizontalDevice(Device):
+class HorizontalDevice(DataHolder):
     """Trains by itself when it is told to.
 
     Args:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fishbone.errors import Malformed
 from fishbone.federated.checks import diverged
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     LABEL_HOLDER,
     Diverged,
@@ -34,7 +34,7 @@ Ask = Callable[[str, Message], Message]
 
 
 @dataclass(frozen=True, eq=False)
-class LabelHolder(Device):
+class LabelHolder(DataHolder):
     """Asks its parties for embeddings, step by step, and sends their gradients.
 
     Args:

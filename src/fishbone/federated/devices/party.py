@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fishbone.errors import Forbidden, Malformed, Replayed
 from fishbone.federated.checks import diverged
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     PARTY,
     Begin,
@@ -58,7 +58,7 @@ class PartyState(Kept):
 
 
 @dataclass(frozen=True, eq=False)
-class Party(Device):
+class Party(DataHolder):
     """Embeds its part of the images for the label holder of its group, and for nobody else.
 
     Args:

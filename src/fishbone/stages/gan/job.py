@@ -11,10 +11,10 @@ from fishbone.data.partition import partition
 from fishbone.errors import InputError
 from fishbone.files import sha256, try_output, write_history, write_json
 from fishbone.gan.batches import to_unit_range
+from fishbone.gan.grid import write_grid
 from fishbone.gan.methods import METHODS
 from fishbone.gan.quality.evaluation import Evaluation
 from fishbone.gan.quality.frechet import FeatureSpace
-from fishbone.gan.samples import write_grid
 from fishbone.gan.setting import Population, Setting
 from fishbone.gan.training import train
 from fishbone.nn.checkpoint import Checkpoint

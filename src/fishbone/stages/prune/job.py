@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class Outcome:
     scores: dict[str, float]
     chosen: dict[str, float]
     dense: float
-    history: list[dict]
+    history: list[dict[str, Any]]
     cost: dict[str, float | None]
 
 
@@ -62,7 +63,7 @@ def run(
     params: Params,
     checkpoint: Path | None,
     out: Path,
-    report: Callable[[dict], None],
+    report: Callable[[dict[str, Any]], None],
 ) -> None:
     """Choose the damping, follow the trajectory, test the network at each sparsity and write them all.
 
@@ -103,7 +104,7 @@ def _prune(
     judge: Judge,
     progress: Checkpoint,
     copies: Copies,
-    report: Callable[[dict], None],
+    report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
     """Choose the damping and follow the trajectory, or what a checkpoint leaves to do of it."""
     steps, method, network = task.steps, task.method, task.network

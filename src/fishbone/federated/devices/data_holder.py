@@ -1,6 +1,7 @@
 """What horizontal devices, parties and label holders share: their part of the network, and what they keep.
 
-A device is configuration and data. What it trains, and what a method leaves behind for the next round, is in `Kept`.
+A data holder is configuration and data. What it trains, and what a method leaves behind for the next round, is in
+`Kept`.
 """
 
 import copy
@@ -22,11 +23,11 @@ Memories = Mapping[int, Tensors]
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A device's state between rounds.
+    """A data holder's state between rounds.
 
     Args:
-        module: what the device trains, in place. It is not packed: a round begins with the weights that are sent.
-        memories: round → what the method left here after it. They are of the last round that the device took part in,
+        module: what the holder trains, in place. It is not packed: a round begins with the weights that are sent.
+        memories: round → what the method left here after it. They are of the last round that the holder took part in,
             and of the one that it went on from: the server may not have taken the last one's update.
     """
 
@@ -35,13 +36,13 @@ class Kept:
 
     @property
     def round(self) -> int:
-        """The last one that the device took part in."""
+        """The last one that the holder took part in."""
         return max(self.memories)
 
 
 @dataclass(frozen=True, eq=False)
 class LocalTraining:
-    """One device's training in one round: its module, and the method's view of it; ``base`` is the round before."""
+    """One holder's training in one round: its module, and the method's view of it; ``base`` is the round before."""
 
     round: int
     base: int
@@ -60,11 +61,11 @@ class LocalTraining:
 
 
 @dataclass(frozen=True, eq=False)
-class Device:
+class DataHolder:
     """A part of the network at an address.
 
     Args:
-        address: the device's own.
+        address: the holder's own.
         module: what its part is made of; its state has a copy, which is trained.
         prefix: what the part's names begin with in the global network.
         methods: those that it will take part in, by name.
@@ -89,11 +90,11 @@ class Device:
     def begin(self, state: Kept, message: Train | Begin) -> LocalTraining:
         """The module with the weights that were sent, ready to train.
 
-        A device that has lost what the method left here in the round that counted goes on with an empty memory.
+        A holder that has lost what the method left here in the round that counted goes on with an empty memory.
 
         Raises:
             Replayed: a later round has been there.
-            Malformed: the weights are not those of the device's part, there is no such method, or the round that
+            Malformed: the weights are not those of the holder's part, there is no such method, or the round that
                 counted is not before this one.
         """
         if message.round < state.round:
