@@ -43,6 +43,7 @@ class Dataset:
 
     @property
     def classes(self) -> int:
+        """How many classes there are."""
         return len(self.class_names)
 
     @property
@@ -80,7 +81,7 @@ def save_dataset(
     """Write the canonical file; mean and standard deviation come from the train split alone.
 
     Args:
-        path: of the ``.npz``.
+        path: where the ``.npz`` is written.
         images, labels, train, validation, test, class_names: as the module's docstring has them.
     """
     counts = _histogram(images, train)

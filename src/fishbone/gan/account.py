@@ -37,9 +37,9 @@ def over_users(
     sends and receives: generated images, feedback and weights.
 
     Args:
-        generator: the server's.
+        generator: the server's, for its size.
         layers: of the whole discriminator.
-        users: all of them.
+        users: all of them, whoever was left out.
         sent: bytes by link and kind.
         steps: each with all users.
     """
@@ -78,7 +78,7 @@ def in_one_place(generator: Generator, layers: Sequence[Layer], images: int, pix
     """As `over_users`, for the one machine that all images were sent to.
 
     Args:
-        generator: the machine's.
+        generator: the machine's, for its size.
         layers: of the whole discriminator.
         images: real ones seen, each time anew.
         pixels: values of all images, which were sent once as uint8 (``bytes_raw_images``).

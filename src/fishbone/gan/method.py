@@ -16,8 +16,8 @@ class Part:
 
     Args:
         address: of the device that holds it.
-        layers: how many.
-        names: of their weights.
+        layers: how many consecutive layers it has.
+        names: names of their weights in the whole discriminator.
     """
 
     address: str

@@ -39,7 +39,7 @@ class Shrunk:
     Attributes:
         model: the smaller network, batch norms recalibrated.
         kept: number of channels that are left of each block, by the block's name.
-        gamma: the damping chosen.
+        gamma: the damping that was chosen of those tried.
         validation_accuracy: accuracy on the validation images with every damping tried, by the damping's text.
     """
 
@@ -69,7 +69,7 @@ def shrink(
         curvature: inputs (N, C, H, W) and labels (N,) of training images, augmented as in training; also for batch
             norms.
         validation: inputs and labels that choose the damping.
-        gammas: dampings to try.
+        gammas: dampings to try; the best on ``validation`` is taken.
         seed: decides the random signs of gradient rows; the same seed gives the same network.
 
     Raises:
@@ -100,7 +100,7 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
     """Return the multiply-accumulates that one channel inside each block costs for one image.
 
     Args:
-        model: the network.
+        model: the network, in any mode.
         names: of its blocks, such as ``blocks.0``.
         inputs: one image or more, (N, C, H, W).
     """

@@ -38,7 +38,7 @@ class Judge:
         """Make a judge.
 
         Args:
-            dataset: gives the splits.
+            dataset: gives validation and test split.
             recalibration: training inputs (N, C, H, W) for batch-norm statistics.
             images: number of validation images for quick answers.
             drawn: how these are chosen; see `fishbone.pruning.images.judging`.

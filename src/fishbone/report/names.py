@@ -24,7 +24,7 @@ class Network:
     Attributes:
         method: how it was made; the whole name if that says nothing else.
         share: sparsity, or fraction of channels removed.
-        int8: kind of int8.
+        int8: the kind of 8-bit numbers, such as ``u8s8``; None: floats.
         sparse: whether the sparse runtime ran it.
     """
 

@@ -46,9 +46,12 @@ class ResultFile:
     """One result file.
 
     Attributes:
+        stage: the stage that wrote it.
+        dataset: the data set's name.
         name: pruning, federated or GAN method; exported variant; device. Empty for prepare and train.
         seed: None where a stage has none.
-        content: the parsed JSON.
+        path: where the file is.
+        content: what the file says, as parsed JSON.
     """
 
     stage: str
@@ -89,9 +92,11 @@ class Study:
         ]
 
     def datasets(self, stage: str) -> list[str]:
+        """Data sets with results of this stage, in their order."""
         return list(dict.fromkeys(result.dataset for result in self.of(stage)))
 
     def names(self, stage: str, dataset: str | None = None) -> list[str]:
+        """Names of this stage's results, each once, in their order."""
         return list(dict.fromkeys(result.name for result in self.of(stage, dataset)))
 
     def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
@@ -105,6 +110,7 @@ class Study:
 
 
 def artefact(path: Path) -> str:
+    """The path of a file from here, as links write it."""
     return Path(os.path.relpath(path)).as_posix()
 
 
@@ -166,6 +172,11 @@ def _examples() -> str:
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:
+    """Columns of numbers by name; NaN where a cell is empty.
+
+    Raises:
+        InputError: the file is missing, or no table of numbers.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

@@ -80,6 +80,7 @@ BENCH = (
 
 
 def prune_table(study: Study) -> Table:
+    """Pruned networks, a row for each data set, method and sparsity, over seeds."""
     rows = []
     for dataset, method, runs in _groups(study, "prune"):
         spent, dense = [cost(run) for run in runs], [run.content for run in runs]
@@ -101,6 +102,7 @@ def _at(run: ResultFile, sparsity: float) -> dict[str, float | None]:
 
 
 def export_table(study: Study) -> Table:
+    """Exported files, a row each: how nearly they compute the same, and their facts."""
     rows = [
         {
             "dataset": result.dataset,
@@ -114,6 +116,7 @@ def export_table(study: Study) -> Table:
 
 
 def bench_table(study: Study) -> Table:
+    """The study's benchmark results, a row a model and device."""
     return results_table(study.of("bench"))
 
 

@@ -52,6 +52,7 @@ class Table:
         return [[show(row.get(column.key), column.kind) for column in self.columns] for row in self.rows]
 
     def write_csv(self, path: Path) -> None:
+        """Write it as CSV; an interval takes three columns: the value and both ends."""
         wide = {c.key for c in self.columns if any(isinstance(row.get(c.key), Interval) for row in self.rows)}
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")

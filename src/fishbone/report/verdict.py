@@ -29,6 +29,9 @@ class Statement:
     """What a paper says.
 
     Attributes:
+        id: its name in ``claims.json``.
+        paper: the paper that says it.
+        statement: what it says, as a sentence.
         published: the paper's number with its setting.
         quantity: what is measured here, with its unit.
     """

@@ -83,7 +83,7 @@ class Host:
     """One actor, its state, and what it has been asked so far.
 
     Args:
-        address: the actor's.
+        address: where the actor is asked.
         actor: whom requests are for.
         policy: checked again here: a sender may not be honest. Whoever carries vouches for the sender's address.
     """
@@ -102,7 +102,7 @@ class Host:
         what the actor changed in place stays changed. The request's number counts as used in any case.
 
         Args:
-            request: as it came.
+            request: the request as it came.
             roles: address → role of all parties.
             link: how the actor reaches others.
         """

@@ -40,7 +40,7 @@ def run(
     """Train, judge, and write the generator with its sidecar, metrics, history and samples.
 
     Args:
-        method: one of `METHODS`.
+        method: a name in `fishbone.gan.methods.METHODS`.
         data: the prepared data set.
         classifier: weights whose features the distances are measured in.
         seed: decides partition, weights, order and noise; the same seed gives the same bits.
