@@ -45,7 +45,7 @@ class Stage:
 
         Args:
             received: (B, …), the input of the stage.
-            tag: the pass's name, free until its `backward`.
+            tag: the pass's name; after its `backward` it may be used again.
             input_gradient: False where no stage comes before and nobody asks for dL/d(input): it is not computed.
 
         Raises:
