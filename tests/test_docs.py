@@ -1,5 +1,6 @@
 """What the pages name is there, and the site is built of them without a warning or anything from elsewhere."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -85,6 +86,14 @@ def test_every_public_package_has_its_page_of_the_reference():
     folders = {f"fishbone.{path.parent.name}" for path in (PROJECT / "src" / "fishbone").glob("*/__init__.py")}
     inner = {"fishbone.provenance", "fishbone.report", "fishbone.stages"}
     assert set(listed) & folders == folders - inner
+
+
+@pytest.mark.parametrize("page", sorted((PROJECT / "docs" / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_of_the_reference_begins_with_links_to_all_public_names(page):
+    module = importlib.import_module(f"fishbone.{page.stem}")
+    if hasattr(module, "__path__"):  # a module has no other names on its page
+        wanted = {name: f"{getattr(module, name).__module__}.{name}" for name in module.__all__}
+        assert dict(re.findall(r"\[(\w+)\]\[([\w.]+)\]", page.read_text())) == wanted
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Every docstring says what there is to know: a sentence first, and each argument in more than three words."""
+"""Every docstring says what there is to know: a sentence first, and of each argument more than whose it is."""
 
 import ast
 import re
@@ -22,7 +22,7 @@ class A:
         """Fine.
 
         Args:
-            seed: of the noise.
+            seed: of the noise that is drawn.
         """
     def g(self):
         return 1
@@ -58,6 +58,11 @@ def arguments(docstring: str) -> dict[str, str]:
     return {name: text for names, text in entries for name in names.split(", ")}
 
 
+def too_little(text: str) -> bool:
+    """Fewer than four words, or than seven where they only say to what else the argument belongs: "of the noise"."""
+    return len(text.split()) < (7 if re.match("(of|by|for|as|from) ", text) else 4)
+
+
 def parameters(node: ast.AST) -> set[str]:
     if isinstance(node, ast.ClassDef):
         made = [one for one in node.body if isinstance(one, FUNCTION) and one.name == "__init__"]
@@ -80,7 +85,7 @@ def faults(sources: dict[str, str]) -> list[str]:
         if not re.match(r"(?!Attributes:|Args:|Raises:|Returns:).*[.:]$", first):
             found.append(f"{name} does not begin with a sentence")
         told = arguments(docstring)
-        found += [f"{name} says too little of {one}" for one, text in told.items() if len(text.split()) < 4]
+        found += [f"{name} says too little of {one}" for one, text in told.items() if too_little(text)]
         if "Args:\n" in docstring:
             silent = {one for one in parameters(node) - told.keys() if f"``{one}``" not in docstring}
             found += [f"{name} does not name {one}" for one in sorted(silent)]

@@ -39,7 +39,7 @@ class LayerGradients:
 
     Attributes:
         module: the layer itself, Conv2d or Linear.
-        inputs: as given to it, (B, …).
+        inputs: what was given to it, (B, …).
         deltas: gradient at the output, (B, K, groups, o / groups, positions), K directions.
     """
 

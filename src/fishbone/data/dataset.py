@@ -82,7 +82,10 @@ def save_dataset(
 
     Args:
         path: where the ``.npz`` is written.
-        images, labels, train, validation, test, class_names: as the module's docstring has them.
+        images: (N, H, W, C) uint8 images of all splits.
+        labels: (N,) class of each image, from 0.
+        train, validation, test: positions in ``images``, disjoint, none empty.
+        class_names: a name for each class, in the order of their numbers.
     """
     counts = _histogram(images, train)
     levels = np.arange(256) / 255

@@ -16,7 +16,7 @@ def stratified(labels: np.ndarray, fraction: float, generator: np.random.Generat
 
     Args:
         labels: (N,) int64 class of each sample.
-        fraction: of the samples, in (0, 1).
+        fraction: the share of the samples, in (0, 1).
         generator: source of the choice.
 
     Returns:

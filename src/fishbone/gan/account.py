@@ -38,10 +38,10 @@ def over_users(
 
     Args:
         generator: the server's, for its size.
-        layers: of the whole discriminator.
+        layers: what the layers of the whole discriminator cost.
         users: all of them, whoever was left out.
         sent: bytes by link and kind.
-        steps: each with all users.
+        steps: how many there were, each with all users.
     """
     by_kind: Counter[str] = Counter()
     by_sender: Counter[str] = Counter()
@@ -79,7 +79,7 @@ def in_one_place(generator: Generator, layers: Sequence[Layer], images: int, pix
 
     Args:
         generator: the machine's, for its size.
-        layers: of the whole discriminator.
+        layers: what the layers of the whole discriminator cost.
         images: real ones seen, each time anew.
         pixels: values of all images, which were sent once as uint8 (``bytes_raw_images``).
     """

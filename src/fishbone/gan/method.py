@@ -15,7 +15,7 @@ class Part:
     """A part of a user's discriminator.
 
     Args:
-        address: of the device that holds it.
+        address: the address of the device that holds it.
         layers: how many consecutive layers it has.
         names: names of their weights in the whole discriminator.
     """

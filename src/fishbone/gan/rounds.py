@@ -57,14 +57,14 @@ class Rounds:
         server: owns the generator and its optimiser.
         users: all users, in any order.
         method: decides weights and what a round begins with.
-        optimiser: of the discriminators' devices.
+        optimiser: how devices step their part of a discriminator.
         link: the way in which devices are asked.
         steps: how many a round has.
         field: the parameter that the learning rates come from; blamed for a divergence.
         deadline: seconds that an answer may take; None waits as long as it takes.
 
     Attributes:
-        absences: of users, so far.
+        absences: which users were left out of a round's rest so far, and why.
     """
 
     def __init__(

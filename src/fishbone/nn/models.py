@@ -59,7 +59,7 @@ def restore(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor], file
 
     Args:
         architecture: as `build` takes it, from the sidecar of ``file``.
-        tensors: by name, read from ``file``.
+        tensors: the network's weights by name, read from ``file``.
         file: the weights, for the messages.
 
     Raises:

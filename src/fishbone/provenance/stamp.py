@@ -21,7 +21,7 @@ def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> 
 
     Args:
         study: name of the study, such as ``quick``.
-        code: as `fishbone.provenance.code.code_state` told before the run.
+        code: what `fishbone.provenance.code.code_state` told before the run.
         root: the folder of the project.
     """
     report = root / "results" / study / "report"

@@ -101,7 +101,7 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
 
     Args:
         model: the network, in any mode.
-        names: of its blocks, such as ``blocks.0``.
+        names: names of its blocks, such as ``blocks.0``.
         inputs: one image or more, (N, C, H, W).
     """
     sides: dict[str, int] = {}
@@ -130,7 +130,7 @@ def remove(
         layout: the second convolutions' weights, of which each input channel is a column.
         estimator: of the inverse Fisher matrix of these weights.
         costs: of one channel in each block; see `channel_costs`.
-        fraction: of all blocks' channels.
+        fraction: the share of all blocks' channels that goes.
 
     Returns:
         The copy, which computes as if the channels were gone; and by block's name which channels stay, boolean.
@@ -219,7 +219,7 @@ def without_channels(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
     """Return the network without the channels that ``masked`` computes as zeros: smaller layers, the same outputs.
 
     Args:
-        masked: as `remove` leaves it.
+        masked: the network as `remove` leaves it.
         kept: by block's name, (channels,) boolean: True for those that stay.
     """
     small = copy.deepcopy(masked)

@@ -153,7 +153,7 @@ class Surgeon:
             scope: rank over all layers, or the same sparsity in each ``layer``.
             gammas: dampings to try on the validation inputs; the one with the least loss is taken. One alone is taken
                 as it is.
-            solver: of the joint compensation.
+            solver: when the joint compensation's solver stops.
             checkpoint: file to keep progress in and to resume from. It stays, so that nothing is lost if what comes
                 next fails: remove it when the pruned network is saved.
             report: called with a row after each step.

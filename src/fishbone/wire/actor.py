@@ -31,7 +31,7 @@ class Link(Protocol):
         """The reply to a message.
 
         Args:
-            address: of the party that is asked.
+            address: where the party is that is asked.
             message: what it is asked.
             deadline: seconds from now; a reply that comes exactly then is in time; None waits as long as it takes. The
                 other party may have done what it was asked also when its reply was too late.

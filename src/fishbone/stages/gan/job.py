@@ -44,7 +44,7 @@ def run(
         data: the prepared data set.
         classifier: weights whose features the distances are measured in.
         seed: decides partition, weights, order and noise; the same seed gives the same bits.
-        params: of networks and training.
+        params: the stage's block of parameters.
         checkpoint: file to keep progress in and to resume from; None keeps none.
         out: folder for the results.
         report: called with each round's row.

@@ -107,7 +107,7 @@ class Faulty(Memory):
         faults: what happens; of several to one message, the order is drop, delay, corrupt, nan, raise.
         seed: decides which byte or number is hit; the same seed hits the same.
         limits: what a frame may have at most.
-        clock: for deadlines; None makes one.
+        clock: what deadlines are measured with; None makes one.
     """
 
     def __init__(
