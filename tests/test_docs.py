@@ -1,6 +1,7 @@
 """What the pages name is there, and the site is built of them without a warning or anything from elsewhere."""
 
 import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -65,6 +66,34 @@ def test_a_file_that_is_not_there_would_be_found():
     assert is_there("src/fishbone/nn/", PAGES[0])
     assert not is_there("src/fishbone/edge/", PAGES[0])
     assert not is_there("docs/a.md", PAGES[0])
+
+
+def dotted(text: str) -> list[str]:
+    """Names in backticks that begin with a room or a module of the package: ``nn.loop.resume``."""
+    inside = {path.stem for path in (PROJECT / "src" / "fishbone").iterdir()} - {"fishbone"}
+    spans = re.findall(
+        r"`(?:fishbone\.)?([a-z]\w*(?:\.\w+)+)[^`\n/]*`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    )
+    return [span for span in spans if span.split(".")[0] in inside and not is_file(span)]
+
+
+def is_known(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(f"fishbone.{name}")
+    except (AttributeError, ImportError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_a_page_names_only_modules_classes_and_functions_that_exist(page):
+    assert [name for name in dotted(page.read_text()) if not is_known(name)] == []
+
+
+def test_a_name_that_is_not_there_would_be_found():
+    text = "`nn.loop.resume`, `fishbone.wire.Memory`, `nn.loop.rezoom(x)`, `report.html`, `np.mean`"
+    assert dotted(text) == ["nn.loop.resume", "wire.Memory", "nn.loop.rezoom"]
+    assert [is_known(name) for name in dotted(text)] == [True, True, False]
 
 
 def test_make_targets_that_a_page_names_exist():
