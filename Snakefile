@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, "src")
 
 from fishbone.provenance import ledger, running
+from fishbone.provenance.crosscheck import variants
 from fishbone.provenance.params import job_params, load_study
 from fishbone.provenance.sources import digest
 

@@ -17,6 +17,7 @@ METHODS = ("dense", "channels", "fls", "obs-first-order", "a.b_c", "n0.5")
 def test_a_name_is_taken_apart_as_it_was_put_together(method, fraction, int8):
     name = "-".join(str(part) for part in (method, fraction, int8) if part is not None)
     assert parse_name(name) == NetworkName(method, fraction, int8)
+    assert str(NetworkName(method, fraction, int8)) == name
 
 
 @pytest.mark.parametrize("name", ["resnet-18", "net-1.5", "u8s8", "-u8s8", "net-u8s16", "", "a\nb"])

@@ -12,7 +12,6 @@ from fishbone.export.facts import facts
 from fishbone.export.int8 import KINDS
 from fishbone.export.quantise import int8_cost
 from fishbone.export.stored import kernels
-from fishbone.report.names import label, network
 from fishbone.stages.export.command import command
 from fishbone.stages.export.variants import named
 
@@ -97,8 +96,6 @@ def test_export_offers_every_kind():
     assert tuple(option.type.choices) == KINDS
     for kind in KINDS:
         assert named(f"dense-{kind}", Path("m"), {}, Path()).int8 == kind
-        name = f"fls-0.9-{kind}"
-        assert (label(name), network(name).method) == (f"FLS 90 %, int8 {kind.upper()}", "fls")
 
 
 def test_unknown_activations_are_refused():

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from fishbone.errors import InputError
-from fishbone.provenance.crosscheck import networks
+from fishbone.provenance.crosscheck import networks, variants
 from fishbone.provenance.params import job_params, load_study, schema
 from fishbone.provenance.study import check_study_name
 
@@ -198,6 +198,8 @@ def test_networks_that_are_checked_are_those_that_the_workflow_exports(project):
         "dense", *(f"{method}-{sparsity}" for method in ("magnitude", "obs", "fls") for sparsity in ("0.8", "0.95")),
         "channels-0.5",
     ]  # fmt: skip
+    in_int8 = ["dense-u8s8", "dense-s8s8", "fls-0.95-u8s8", "fls-0.95-s8s8"]
+    assert variants(study) == networks(study) + in_int8
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import numpy as np
 from PIL import Image
 
+from fishbone.export.names import parse_name
 from fishbone.files import write_history, write_json
+from fishbone.nn.sidecar import Sidecar, TrainedOn
 
 SHA = "ab" * 32
 RESNET = {"name": "resnet", "depth": 8, "width": 8, "channels": 1, "classes": 10}
@@ -12,7 +14,11 @@ GENERATOR = {"name": "dcgan_generator", "shape": [1, 8, 8], "width": 16, "latent
 
 
 def sidecar(path, architecture):
-    write_json(path, {"architecture": architecture, "data": {"name": "digits", "sha256": SHA}, "parent": None})
+    """That of a network trained on `digits`, with as few mean and class names as a sidecar may have."""
+    Sidecar(
+        architecture=architecture, data=TrainedOn(name="digits", sha256=SHA), parent=None, mean=(0.5,), std=(0.25,),
+        class_names=("0", "1"),
+    ).write(path)  # fmt: skip
 
 
 def prepare(root, dataset="digits", source="digits", train=1294):
@@ -98,9 +104,19 @@ def export(root, variant, nonzero, dataset="digits"):
 
 
 def model(name, correct, nonzero, speedup):
-    """An entry of a benchmark's ``models``; ``speedup``: (median, low, high) or None."""
+    """An entry of a benchmark's ``models``, of a file that `fishbone export` named and wrote.
+
+    ``speedup``: (median, low, high) or None.
+    """
+    made = parse_name(name)
     return {
         "name": name,
+        "method": made.method,
+        "sparsity": made.fraction or 0.0,
+        "int8": made.int8,
+        "runtime": "onnxruntime",
+        "notes": [],
+        "predicted_ns": None,
         "status": "ok",
         "message": None,
         "cold": [{"load_ns": 9_000_000, "first_run_ns": 1_000_000, "peak_rss_bytes": 60_000_000}] * 3,

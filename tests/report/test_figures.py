@@ -8,11 +8,11 @@ from report import small_study
 from fishbone.files import write_history
 from fishbone.report import bench_figure
 from fishbone.report.bench_figure import pareto
+from fishbone.report.bench_table import doubt
 from fishbone.report.figures import FIGURES
+from fishbone.report.labels import method_label
 from fishbone.report.methods import GRADUAL, LOOKS, TOPICS
-from fishbone.report.names import label
 from fishbone.report.study import read_study
-from fishbone.report.summaries import doubt
 from fishbone.stages.prune.params import NAMES
 
 
@@ -127,7 +127,7 @@ def test_many_variants_have_a_panel_for_each_topic_and_room_for_their_names(tmp_
     topics = [f"digits: {what}" for what in (*TOPICS, GRADUAL)]
     assert {"digits", *topics} <= found
     assert "digits: variants" not in found
-    assert {label(name) for name in NAMES} <= found
+    assert {method_label(name) for name in NAMES} <= found
     height = float(re.search(r'height="([\d.]+)pt"', svg)[1])
     assert height > 72 * ((1 + len(topics)) * 2.7 + 0.2 * len(NAMES) / 2)
 
@@ -139,10 +139,12 @@ def test_a_device_that_failed_has_panels_that_say_so(tmp_path):
 
 
 def test_files_are_in_the_legend_by_their_names_whatever_those_begin_with(tmp_path):
-    models = [small_study.model(name, 300, 1000, (1.0, 0.9, 1.1)) for name in ("_mine", "__", "a$b$", "_x[y]")]
+    unknown = dict.fromkeys(("method", "sparsity", "int8"))
+    names = ("_mine", "__", "a$b$", "_x[y]", "fls-0.95")
+    models = [small_study.model(name, 300, 1000, (1.0, 0.9, 1.1)) | unknown for name in names]
     FIGURES["bench"](read_study([small_study.bench(tmp_path / "s", models)], {}), tmp_path / "bench.svg")
     shown = set(texts((tmp_path / "bench.svg").read_text(encoding="utf-8")))
-    assert {"_mine", "__", "a$b$", "_x[y]"} <= shown
+    assert set(names) <= shown
     assert not any(re.match("_(child|nolegend|container)", text) for text in shown)
 
 

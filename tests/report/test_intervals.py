@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fishbone.report.intervals import FRACTION, POSITIVE, Interval, band, bounds_of, cut, interval, paired
+from fishbone.report.intervals import FRACTION, POSITIVE, Interval, band, bounds_of, clipped, interval, paired
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
 
@@ -93,9 +93,9 @@ def test_values_that_the_quantity_cannot_have_are_refused(values, bounds):
         interval(values, bounds)
 
 
-def test_the_interval_of_a_difference_is_cut_at_what_it_can_be():
-    assert cut(Interval(-60.0, -130.0, 10.0, 2), (-100.0, 100.0)) == Interval(-60.0, -100.0, 10.0, 2)
-    assert cut(Interval(5.0, None, None, 1), (-100.0, 100.0)) == Interval(5.0, None, None, 1)
+def test_the_interval_of_a_difference_is_clipped_to_what_it_can_be():
+    assert clipped(Interval(-60.0, -130.0, 10.0, 2), (-100.0, 100.0)) == Interval(-60.0, -100.0, 10.0, 2)
+    assert clipped(Interval(5.0, None, None, 1), (-100.0, 100.0)) == Interval(5.0, None, None, 1)
 
 
 @pytest.mark.parametrize(

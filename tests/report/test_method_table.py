@@ -1,12 +1,13 @@
-"""The table of methods, and what names say."""
+"""The table of methods beside what the stages know."""
 
 import re
 
 import pytest
 
+from fishbone.federated.methods import METHODS as FEDERATED
+from fishbone.federated.names import family, mix
 from fishbone.provenance.params import plan
-from fishbone.report.methods import GRADUAL, LOOKS, METHODS, TOPICS, styles, topic
-from fishbone.report.names import Network, label, mix, network, order
+from fishbone.report.methods import GRADUAL, LOOKS, METHODS, TOPICS, place, styles, topic
 
 
 def accepted(stage: str) -> dict:
@@ -23,11 +24,10 @@ def test_the_methods_that_a_plan_accepts_are_those_of_the_table(stage):
     assert shown(stage) == set(accepted(stage)["enum"])
 
 
-def test_the_methods_that_a_federation_accepts_are_in_the_table_or_a_mix():
+def test_the_methods_of_a_federation_are_those_of_the_table_whose_mixes_are_some_of_many():
     pattern = accepted("federate")["pattern"]
     assert all(re.fullmatch(pattern, name) for name in shown("federate"))
-    for name in re.findall(r"[a-z]+(?=[|)])", pattern):  # the names that it spells out
-        assert name in shown("federate")
+    assert {family(name) for name in shown("federate")} == set(FEDERATED)
 
 
 def test_every_method_has_a_label_a_source_and_no_look_of_another():
@@ -57,28 +57,12 @@ def test_unknown_methods_first_take_colours_that_are_free(known):
     assert styles([*known, "mine"])["mine"].colour not in {LOOKS[name].colour for name in known}
 
 
-def test_networks_are_named_and_sorted_by_method():
-    assert network("fls-0.95") == Network("fls", 0.95)
-    assert network("fls-0.95-u8s8") == Network("fls", 0.95, "u8s8")
-    assert network("fls-0.95:sparse") == Network("fls", 0.95, sparse=True)
-    assert network("channels-0.5-s8s8") == Network("channels", 0.5, "s8s8")
-    assert (label("fls-0.95"), label("channels-0.5")) == ("FLS 95 %", "FLS, whole channels 50 %")
-    assert (label("fls-0.95:sparse"), label("dense-s8s8")) == ("FLS 95 %, sparse runtime", "dense, int8 S8S8")
-    variants = ["obs-0.9", "mine", "fls-0.95", "dense", "fls-0.9"]
-    assert sorted(variants, key=order) == ["dense", "fls-0.9", "fls-0.95", "obs-0.9", "mine"]
+def test_methods_are_sorted_as_in_the_table_and_others_after_them():
+    assert sorted(["obs", "mine", "fls", "dense"], key=place) == ["dense", "fls", "obs", "mine"]
+    assert place("mine") == place("fls-start") > max(place(name) for name in LOOKS)
 
 
-@pytest.mark.parametrize(
-    "name", [*METHODS, "hovefl-9-9", "mine", "my-net-2", "-u8s8", ":sparse", "", "a\nb", "net-1.5"]
-)
-def test_other_names_are_methods_of_their_own(name):
-    assert network(name) == Network(name)
-
-
-def test_a_mix_of_devices_and_groups_is_read_from_its_name_alone():
-    assert (mix("hovefl-12-6"), mix("hovefl-0-18")) == ((12, 6), (0, 18))
-    assert mix("hovefl-12") is mix("fedavg") is None
-    assert label("hovefl-9-9") == "HoVeFL 9 H + 9 V"
+def test_mixes_with_a_look_of_their_own_are_labelled_as_all_others():
     for name in ("hovefl-12-6", "hovefl-6-12"):
         horizontal, vertical = mix(name)
         assert METHODS[name].label == f"HoVeFL {horizontal} H + {vertical} V"

@@ -61,6 +61,14 @@ def test_content_without_what_a_stage_writes_is_refused(tmp_path, content):
         read_study([tmp_path / "quick/prepare/digits.json"], {})
 
 
+@pytest.mark.parametrize("key", ["method", "sparsity", "int8", "runtime"])
+def test_a_benchmark_of_before_its_rows_said_what_they_are_is_refused(tmp_path, key):
+    rows = [small_study.model(name, 300, 1000, None) for name in ("dense", "fls-0.9")]
+    del rows[1][key]
+    with pytest.raises(InputError, match=rf"local\.json: models\.1\.{key}: key is missing.*Run the stage bench again"):
+        read_study([small_study.bench(tmp_path / "quick", rows)], {})
+
+
 @pytest.mark.parametrize("accuracy", [1.19, -0.1, float("nan"), "high"])
 def test_a_number_that_its_quantity_cannot_be_is_refused_with_file_and_key(tmp_path, accuracy):
     file = small_study.train(tmp_path / "quick", 0)

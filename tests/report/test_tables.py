@@ -5,9 +5,11 @@ from report import small_study
 
 from fishbone.bench import results
 from fishbone.files import read_json
+from fishbone.report.bench_table import bench_notes
 from fishbone.report.intervals import Interval
+from fishbone.report.labels import Named
 from fishbone.report.study import read_study
-from fishbone.report.summaries import TABLES, bench_notes
+from fishbone.report.summaries import TABLES
 from fishbone.report.tables import Column, Table, show
 
 
@@ -24,7 +26,7 @@ from fishbone.report.tables import Column, Table, show
         (Interval(1243.1, 999.6, 1250.4, 3), "number", "1,243 [1,000, 1,250]"),
         (0.07847, "number", "0.0785"),
         (None, "percent", "–"),
-        ("hovefl-12-6", "name", "HoVeFL 12 H + 6 V"),
+        (Named("hovefl-12-6", "HoVeFL 12 H + 6 V"), "name", "HoVeFL 12 H + 6 V"),
         ("hovefl-12-6", "text", "hovefl-12-6"),
     ],
 )
@@ -34,7 +36,7 @@ def test_cells_have_units(value, kind, text):
 
 def test_csv_has_three_columns_for_an_interval_and_plain_numbers(tmp_path):
     columns = [Column("name", "Name", "name"), Column("loss", "Loss"), Column("n", "N", "count")]
-    rows = [{"name": "fls", "loss": Interval(1.5, 1.0, 2.0, 3), "n": 3}, {"name": "obs", "loss": 2.5}]
+    rows = [{"name": Named("fls", "FLS"), "loss": Interval(1.5, 1.0, 2.0, 3), "n": 3}, {"name": "obs", "loss": 2.5}]
     Table(columns, rows).write_csv(tmp_path / "t.csv")
     expected = "name,loss,loss_low,loss_high,n\nfls,1.5,1.0,2.0,3\nobs,2.5,,,\n"
     assert (tmp_path / "t.csv").read_text() == expected
@@ -46,7 +48,7 @@ def test_each_stage_has_a_row_a_method_with_means_over_seeds(tmp_path):
     table = TABLES["federate"](read_study(files, {}))
     (row,) = table.rows
     assert row["test_loss"].mean == pytest.approx(0.5)
-    assert (row["method"], row["seeds"], row["bytes_vertical"]) == ("fedavg", 3, 9_000_000)
+    assert (row["method"], row["seeds"], row["bytes_vertical"]) == (Named("fedavg", "FedAvg"), 3, 9_000_000)
 
 
 def test_tables_have_no_accuracy_beyond_100_and_no_negative_distance(tmp_path):

@@ -14,9 +14,11 @@ from click.testing import CliRunner
 
 from fishbone.data.dataset import load_dataset, save_dataset
 from fishbone.errors import InputError
+from fishbone.federated.methods import METHODS as FEDERATED
 from fishbone.nn.evaluate import evaluate
 from fishbone.nn.models import build, load_model
 from fishbone.stages.federate.command import command
+from fishbone.stages.federate.params import METHODS as NAMES
 from fishbone.stages.federate.params import Params, Plan
 
 PARAMS = {
@@ -200,6 +202,10 @@ def test_more_members_than_samples_is_an_input_error(data, tmp_path):
 def test_more_parties_than_columns_is_an_input_error(data, tmp_path):
     with pytest.raises(InputError, match=r"parties.*9.*at most 8"):
         federate(data, tmp_path, "fedavg", parties=9)
+
+
+def test_parameters_name_every_method():
+    assert list(NAMES) == list(FEDERATED)
 
 
 def test_plan_knows_its_methods_and_their_sizes():

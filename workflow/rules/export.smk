@@ -2,20 +2,7 @@
 # in int8 too, as `NETWORK-u8s8`, `NETWORK-s8s8` or `NETWORK-u8s7`; and `channels-FRACTION`, the dense one without some
 # of its channels.
 
-VARIANTS = ["dense"] + expand(
-    "{method}-{sparsity}",
-    method=config["prune"]["methods"],
-    sparsity=config["export"]["sparsities"],
-)
-VARIANTS += expand(
-    "channels-{fraction}", fraction=config["export"]["channel_fractions"]
-)
-INT8 = config["export"]["int8"]
-VARIANTS += expand(
-    "{network}-{activations}",
-    network=INT8["networks"],
-    activations=INT8["activations"],
-)
+VARIANTS = variants(config)
 TARGETS["export"] = expand(
     "results/{study}/export/{dataset}/{variant}.onnx",
     study=STUDY,

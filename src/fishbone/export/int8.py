@@ -5,7 +5,6 @@ from typing import Literal, get_args
 Int8Kind = Literal["u8s8", "s8s8", "u8s7"]
 SUITS = "u8s8 suits x86, u8s7 x86 without VNNI, s8s8 ARM"
 KINDS: tuple[Int8Kind, ...] = get_args(Int8Kind)
-SUFFIX = rf"-({'|'.join(KINDS)})$"  # of an exported network's name
 
 
 def as_kind(value: object) -> Int8Kind | None:

@@ -21,6 +21,14 @@ class NetworkName(NamedTuple):
     fraction: float | None = None
     int8: Int8Kind | None = None
 
+    def __str__(self) -> str:
+        """The parts put together.
+
+        >>> str(NetworkName("fls", 0.95, "u8s8")), str(NetworkName("dense"))
+        ('fls-0.95-u8s8', 'dense')
+        """
+        return "-".join(str(part) for part in self if part is not None)
+
 
 def parse_name(name: str) -> NetworkName:
     """Take a name apart; a name of another form is all method.

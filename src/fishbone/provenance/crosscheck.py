@@ -7,6 +7,7 @@ an overlay inherits them from ``params.yaml``.
 from collections.abc import Callable, Collection, Mapping
 
 from fishbone.errors import InputError
+from fishbone.export.names import NetworkName, parse_name
 
 Place = Callable[[tuple[str, ...]], str]  # key → the file that holds its value
 
@@ -66,8 +67,16 @@ def crosscheck(study: Mapping, place: Place, devices: Collection[str]) -> None:
 def networks(study: Mapping) -> list[str]:
     """Exported networks before int8: ``dense``, ``METHOD-SPARSITY`` and ``channels-FRACTION``."""
     block = study["export"]
-    pruned = [f"{method}-{sparsity}" for method in study["prune"]["methods"] for sparsity in block["sparsities"]]
-    return ["dense", *pruned, *(f"channels-{fraction}" for fraction in block["channel_fractions"])]
+    pruned = [NetworkName(method, share) for method in study["prune"]["methods"] for share in block["sparsities"]]
+    smaller = [NetworkName("channels", fraction) for fraction in block["channel_fractions"]]
+    return [str(name) for name in (NetworkName("dense"), *pruned, *smaller)]
+
+
+def variants(study: Mapping) -> list[str]:
+    """All exported files of a data set: `networks`, then those of them in int8."""
+    block = study["export"]["int8"]
+    quantised = [parse_name(name)._replace(int8=kind) for name in block["networks"] for kind in block["activations"]]
+    return [*networks(study), *map(str, quantised)]
 
 
 def _needs(what: str, needed: tuple[str, ...], stages: list[str], place: Place, remedy: str | None = None) -> None:

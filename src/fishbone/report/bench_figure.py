@@ -11,24 +11,34 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
+from fishbone.report.bench_table import doubt
 from fishbone.report.canvas import legend, plain_log, save_svg, stacked
+from fishbone.report.labels import benched, in_sparse_runtime, method_label, percent, row_label
 from fishbone.report.methods import GREY, Style, styles
-from fishbone.report.names import label, network
 from fishbone.report.study import ResultFile, Study
-from fishbone.report.summaries import doubt
 
 SMALLEST, LARGEST, IN_LEGEND = 20, 200, 50  # areas of markers
 PALE = 0.35
 
 
 def draw_bench(study: Study, path: Path) -> None:
-    """See the module's docstring."""
+    """Draw a study's benchmarks.
+
+    Args:
+        study: all results, of which those of the stage `bench` are drawn.
+        path: the SVG file to write.
+    """
     draw_results(study.of("bench"), path)
 
 
 def draw_results(results: Sequence[ResultFile], path: Path) -> None:
-    """The same for results of any origin."""
-    methods = [network(model["name"]).method for result in results for model in result.content["models"]]
+    """Draw benchmarks of any origin.
+
+    Args:
+        results: what devices measured, one file a device and data set.
+        path: the SVG file to write.
+    """
+    methods = [benched(model).method for result in results for model in result.content["models"]]
     look = styles(methods)
     largest = max((model["facts"]["zstd_bytes"] for result in results for model in _measured(result)), default=1)
     drawn = [(_draw_time, result) for result in results]
@@ -49,7 +59,7 @@ def _draw_time(axes: Axes, result: ResultFile, look: Mapping[str, Style], larges
         if ratio or model["name"] == name:
             x = (1 / ratio["median"], 1 / ratio["high"], 1 / ratio["low"]) if ratio else (1, 1, 1)
             _point(axes, x, model, look, largest)
-    axes.set(title=_title(result), xlabel=f"time relative to {label(name)}", ylabel="test accuracy (%)")
+    axes.set(title=_title(result), xlabel=f"time relative to {_baseline(result)}", ylabel="test accuracy (%)")
 
 
 def _draw_size(axes: Axes, result: ResultFile, look: Mapping[str, Style], largest: int) -> None:
@@ -70,7 +80,11 @@ def _draw_size(axes: Axes, result: ResultFile, look: Mapping[str, Style], larges
 
 
 def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of (cost, gain) those that no point with at most their cost reaches, by ascending cost."""
+    """The points that no other point of at most their cost reaches, by ascending cost.
+
+    Args:
+        points: a (cost, gain) each.
+    """
     front = []
     for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or gain > front[-1][1]:
@@ -85,21 +99,21 @@ def _measured(result: ResultFile) -> list[Mapping]:
 
 def _files(result: ResultFile) -> list[Mapping]:
     """Each file once: the sparse runtime runs files that ONNX Runtime has run already."""
-    return [model for model in _measured(result) if not network(model["name"]).sparse]
+    return [model for model in _measured(result) if not in_sparse_runtime(model)]
 
 
 def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style], largest: int) -> None:
     """A marker at (value, low, high) and the model's accuracy, with bars."""
-    score, named = model["accuracy"], network(model["name"])
+    score, method = model["accuracy"], benched(model).method
     value, low, high = x
     y, y_low, y_high = (100 * score[key] for key in ("fraction", "low", "high"))
-    style, share = look[named.method], model["facts"]["zstd_bytes"] / largest
+    style, share = look[method], model["facts"]["zstd_bytes"] / largest
     axes.errorbar(
         value, y, xerr=[[value - low], [high - value]], yerr=[[y - y_low], [y_high - y]],
         color=style.colour, linewidth=1, alpha=0.5, zorder=2,
     )  # fmt: skip
-    face, edge, name = style.colour, style.colour, label(named.method)
-    if named.sparse:
+    face, edge, name = style.colour, style.colour, method_label(method)
+    if in_sparse_runtime(model):
         face, name = "none", f"{name}, sparse runtime"
     elif model["facts"]["quantised"]:
         edge, name = "black", f"{name}, int8"
@@ -117,11 +131,17 @@ def _name_sparsities(axes: Axes, result: ResultFile) -> None:
         if model["facts"]["quantised"]:
             continue
         point = 100 * model["accuracy"]["high"], model["facts"]["zstd_bytes"] / 1e3
-        groups.setdefault(network(model["name"]).percent, []).append(point)
+        groups.setdefault(percent(benched(model)), []).append(point)
     for text, points in groups.items():
         y, x = max(points)
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=10)
     axes.margins(y=0.15)
+
+
+def _baseline(result: ResultFile) -> str:
+    """The baseline for people; its name, where nothing was measured."""
+    name = result.content["baseline"]
+    return next((row_label(model) for model in result.content["models"] if model["name"] == name), name)
 
 
 def _title(result: ResultFile) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fishbone.report.bench_figure import draw_results
+from fishbone.report.bench_table import bench_notes, results_table
 from fishbone.report.page import inline_svg, templates
 from fishbone.report.study import ResultFile
-from fishbone.report.summaries import bench_notes, results_table
 
 
 def bench_page(measured: Sequence[dict], dataset: str) -> str:

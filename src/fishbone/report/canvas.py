@@ -45,14 +45,26 @@ LOOK = {
 
 @contextmanager
 def stacked(panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with ``panels`` axes below each other. Draw and save it inside; a person's matplotlibrc has no say."""
+    """A figure with axes below each other. Draw and save it inside; a person's matplotlibrc has no say.
+
+    Args:
+        panels: how many axes stand above each other.
+
+    Yields:
+        The figure and its axes, from top to bottom.
+    """
     with style.context(["default", LOOK]):
         figure = Figure(figsize=(WIDTH, MARGIN + PANEL * panels), layout="constrained")
         yield figure, list(figure.subplots(panels, 1, squeeze=False)[:, 0])
 
 
 def save_svg(figure: Figure, path: Path) -> None:
-    """Write the figure; call it inside `stacked`."""
+    """Write a figure; call this inside `stacked`.
+
+    Args:
+        figure: that which `stacked` gave.
+        path: the SVG file to write, whose name begins the ids in it.
+    """
     buffer = io.StringIO()
     with style.context({"svg.hashsalt": path.stem}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
@@ -69,7 +81,12 @@ def plain_log(axis: Axis) -> None:
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One above all panels; a label that several panels have appears once."""
+    """Draw one legend above all panels; a label that several panels have appears once.
+
+    Args:
+        figure: it becomes higher where the legend has many rows.
+        axes: the panels that it explains.
+    """
     handles = {}
     for panel in axes:
         # matplotlib's own list leaves out all names that begin with an underscore, files' as well as its own.
@@ -86,9 +103,16 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 def draw_seeds(
     axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], bounds: Bounds, style: Style, name: str, markers=False
 ) -> None:
-    """Each seed as a faint line (T,), their mean as a strong one, and its 95 % band where there are two or more.
+    """Draw each seed as a faint line, their mean as a strong one, and its 95 % band where there are two or more.
 
-    ``bounds`` are what the curves' quantity can be, in its unit.
+    Args:
+        axes: the panel to draw in.
+        x: (T,), the same for all seeds.
+        curves: one (T,) a seed.
+        bounds: what the curves' quantity can be, in its unit.
+        style: colour and marker of the method.
+        name: the method's in the legend.
+        markers: whether the mean has a marker at each point.
     """
     # References lie below, so that a method that equals its reference is not hidden by it.
     look = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
@@ -101,7 +125,12 @@ def draw_seeds(
 
 
 def fit_to_seeds(axes: Axes, curves: Sequence[np.ndarray]) -> None:
-    """Let the y axis span the seeds: with three of them, 95 % bands may reach far beyond."""
+    """Let the y axis span the seeds: with three of them, 95 % bands may reach far beyond.
+
+    Args:
+        axes: the panel whose limits are set.
+        curves: all seeds of all its methods.
+    """
     values = np.concatenate([np.ravel(curve) for curve in curves])
     low, high = np.nanmin(values), np.nanmax(values)
     if axes.get_yscale() == "log":

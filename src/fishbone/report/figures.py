@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from fishbone.report.bench_figure import draw_bench
 from fishbone.report.canvas import draw_seeds, fit_to_seeds, legend, plain_log, save_svg, stacked
 from fishbone.report.intervals import bounds_of
+from fishbone.report.labels import method_label
 from fishbone.report.methods import BLACK, GRADUAL, GREY, TOPICS, Style, styles, topic
-from fishbone.report.names import label
 from fishbone.report.papers.fls import accuracies
 from fishbone.report.study import ResultFile, Study
 
@@ -49,7 +49,7 @@ def draw_prune(study: Study, path: Path) -> None:
             curves = [
                 curve
                 for method in methods
-                for curve in _draw_method(axes, study.of("prune", dataset, method), look[method], label(method))
+                for curve in _draw_method(axes, study.of("prune", dataset, method), look[method], method_label(method))
             ]
             dense = [run.content["dense_test_accuracy"] for run in study.of("prune", dataset)]
             axes.axhline(100 * np.mean(dense), color=BLACK, linestyle="--", linewidth=1, label="dense")
@@ -122,7 +122,7 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
                 histories = [run.history() for run in study.of(stage, dataset, method)]
                 shown = [factor * history[column] for history in histories]
                 bounds = tuple(factor * bound for bound in bounds_of(column))
-                draw_seeds(axes, histories[0]["step"], shown, bounds, look[method], label(method))
+                draw_seeds(axes, histories[0]["step"], shown, bounds, look[method], method_label(method))
                 curves += shown
             _finish(axes, dataset, step, name, curves)
             _whole_ticks(axes)

@@ -31,7 +31,7 @@ LOSSES = ("test_loss", "train_loss", "validation_loss", "fcd")
 
 @dataclass(frozen=True)
 class Interval:
-    """``low`` and ``high`` are None for fewer than two values."""
+    """The mean of ``n`` values and the ends of its 95 % interval, which are None for a single value."""
 
     mean: float
     low: float | None
@@ -40,14 +40,22 @@ class Interval:
 
 
 def bounds_of(quantity: str) -> Bounds:
-    """What a column of ``metrics.json``, ``cost.json`` or ``history.csv`` can be."""
+    """What a quantity can be.
+
+    Args:
+        quantity: a key of ``metrics.json`` or ``cost.json``, or a column of ``history.csv``.
+    """
     if "accuracy" in quantity or quantity == "class_tv":
         return FRACTION
     return POSITIVE if quantity.startswith(LOSSES) or quantity == "seconds" else PLAIN
 
 
 def interval(values: Sequence[float], bounds: Bounds = PLAIN) -> Interval:
-    """Of at least one value; within ``bounds``, of which the lower or both may be finite.
+    """The mean of values with its 95 % interval.
+
+    Args:
+        values: at least one, a seed each.
+        bounds: what the quantity can be; the lower or both may be finite.
 
     Raises:
         ArgumentError: no value, or one that is not finite or out of bounds.
@@ -79,15 +87,28 @@ def _ends(mean: float, half: float, bounds: Bounds) -> Bounds:
     return max(low, min(ends[0], mean)), min(high, max(ends[1], mean))
 
 
-def cut(found: Interval, bounds: Bounds) -> Interval:
-    """The interval of a difference, which has no scale without bounds, cut at what the difference can be."""
+def clipped(found: Interval, bounds: Bounds) -> Interval:
+    """An interval whose ends lie within bounds; for a difference, which has no scale without bounds.
+
+    Args:
+        found: the interval of the difference.
+        bounds: what the difference can be.
+    """
     if found.low is None or found.high is None:
         return found
     return Interval(found.mean, max(found.low, bounds[0]), min(found.high, bounds[1]), found.n)
 
 
 def band(curves: Sequence[np.ndarray], bounds: Bounds = PLAIN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Point by point (mean, low, high) of curves (T,), one a seed; NaN ends for a single one."""
+    """The 95 % interval of curves, point by point.
+
+    Args:
+        curves: one (T,) a seed.
+        bounds: what their quantity can be.
+
+    Returns:
+        Mean, lower ends and upper ends, each (T,); the ends of a single curve are NaN.
+    """
     points = [interval(values, bounds) for values in np.stack(curves).T.tolist()]
     columns = [[getattr(point, name) for point in points] for name in ("mean", "low", "high")]
     mean, low, high = (np.array(column, dtype=float) for column in columns)
@@ -95,7 +116,13 @@ def band(curves: Sequence[np.ndarray], bounds: Bounds = PLAIN) -> tuple[np.ndarr
 
 
 def paired(first: Mapping[int, T], second: Mapping[int, T], difference: Callable[[T, T], float]) -> dict[int, float]:
-    """Seed → difference, for the seeds that both have."""
+    """What two methods differ by, for each seed that both have.
+
+    Args:
+        first: seed → result of one method.
+        second: seed → result of the other.
+        difference: of two results, the first method's first.
+    """
     return {seed: difference(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
 
 

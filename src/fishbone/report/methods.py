@@ -103,12 +103,24 @@ SPARE = [Style(colour, marker) for marker in "PX<>" for colour in (SKY, PURPLE, 
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """Give each of a study's methods its look, by name; ``methods``: all of them at once."""
+    """Give each of a study's methods its look.
+
+    Args:
+        methods: names of all that the study has; what one without a look of its own gets depends on the others.
+
+    Returns:
+        Name → look.
+    """
     methods = sorted(set(methods))
     taken = {LOOKS[method].colour for method in methods if method in LOOKS}
     free = [style for style in SPARE if style not in LOOKS.values()]
     spare = cycle(sorted(free, key=lambda style: style.colour in taken))
     return {method: LOOKS.get(method) or next(spare) for method in methods}
+
+
+def place(method: str) -> int:
+    """A method's place in tables and legends, those of methods without a look of their own after all others."""
+    return list(LOOKS).index(method) if method in LOOKS else len(LOOKS)
 
 
 def topic(method: str) -> str | None:

@@ -11,8 +11,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fishbone.files import read_json
-from fishbone.report.names import label
+from fishbone.nn.sidecar import Sidecar
+from fishbone.report.labels import method_label
 from fishbone.report.papers.setting import network_name
 from fishbone.report.study import Study, artefact
 from fishbone.report.tables import Table
@@ -49,7 +49,15 @@ class Section:
 
 
 def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence[Section], folder: Path) -> str:
-    """The page; links to artefacts start from ``folder``, where it will lie. Measured claims come first."""
+    """The page as HTML; measured claims come first.
+
+    Args:
+        title: the page's heading.
+        study: results and parameters, for the part on provenance.
+        claims: the tested statements of all papers.
+        sections: of the stages, in the order in which they are shown.
+        folder: where the page will lie; links to artefacts start from there.
+    """
     environment = templates()
     environment.filters |= {"badge": badge, "measured": measured, "line": line}
     environment.filters["link"] = lambda file: Path(os.path.relpath(file, folder)).as_posix()
@@ -77,12 +85,21 @@ def templates() -> Environment:
 
 
 def unbroken(cell: str) -> str:
-    """A number with its unit and interval, which lines break between at most."""
+    """A number with its unit and interval, between which alone a line may break.
+
+    Args:
+        cell: the text that `fishbone.report.tables.show` gives.
+    """
     return cell.replace(" ", NO_BREAK).replace(f"{NO_BREAK}[", " [")
 
 
 def inline_svg(path: Path, name: str) -> Markup:
-    """An SVG file as an element of the page: without prolog and fixed size, with a name for screen readers."""
+    """An SVG file as an element of the page, without prolog and fixed size.
+
+    Args:
+        path: the SVG file to read.
+        name: what screen readers say.
+    """
     element = re.search(r"<svg.*</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
     head, rest = element.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
@@ -97,7 +114,7 @@ def pictures(study: Study) -> list[Picture]:
         for name in study.names("gan", dataset)
     ]
     return [
-        Picture(f"{label(run.name)}, {run.dataset}, seed {run.seed}", artefact(file), _uri(file))
+        Picture(f"{method_label(run.name)}, {run.dataset}, seed {run.seed}", artefact(file), _uri(file))
         for run in first
         for file in [run.beside("samples.png")]
     ]
@@ -113,15 +130,15 @@ def networks(study: Study) -> list[dict[str, str]]:
     for stage, sidecar in SIDECARS.items():
         for dataset in study.datasets(stage):
             run = study.of(stage, dataset)[0]
-            description = read_json(run.beside(sidecar))
-            architecture = description["architecture"]
+            description = Sidecar.read(run.beside(sidecar))
+            architecture = description.architecture
             rows.append(
                 {
                     "stage": stage,
                     "dataset": dataset,
                     "name": network_name(architecture),
                     "arguments": ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name"),
-                    "data": description["data"]["sha256"],
+                    "data": description.data.sha256,
                     "source": artefact(run.beside(sidecar)),
                 }
             )

@@ -2,17 +2,23 @@
 
 from pathlib import Path
 
+from fishbone.report.bench_table import bench_notes
 from fishbone.report.figures import FIGURES
 from fishbone.report.page import Section, inline_svg, pictures
 from fishbone.report.study import ResultFile, Study, artefact
-from fishbone.report.summaries import TABLES, bench_notes
+from fishbone.report.summaries import TABLES
 from fishbone.report.texts import TEXTS
 
 DRAWN_FROM_HISTORY = ("train", "federate", "gan")
 
 
 def build(study: Study, out: Path) -> list[Section]:
-    """Write the tables and figures into ``out``; the sections are in the pipeline's order."""
+    """Write tables and figures, and give the page's sections, in the pipeline's order.
+
+    Args:
+        study: all results of the study.
+        out: the folder that ``tables/`` and ``figures/`` go to.
+    """
     return [_section(study, stage, out) for stage in study.stages if stage in TABLES]
 
 

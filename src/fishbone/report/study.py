@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from fishbone.errors import InputError
+from fishbone.export.names import parse_name
 from fishbone.files import read_json
-from fishbone.report.intervals import PLAIN, bounds_of
-from fishbone.report.names import order
+from fishbone.report.checks import check
+from fishbone.report.methods import place
 
 _DATASET, _NAME, _SEED = r"(?P<dataset>[^/]+)", r"(?P<name>[^/]+)", r"seed(?P<seed>\d+)"
 LAYOUT = {
@@ -29,21 +30,11 @@ LAYOUT = {
     "bench": rf"{_DATASET}/{_NAME}(?<!\.metrics)\.json",
 }
 STAGES = tuple(LAYOUT)
-FLAT = ("train", "prune", "federate", "gan")  # stages whose files map names to numbers
-REQUIRED = {
-    "prepare": ("source", "counts", "shape", "sha256"),
-    "train": ("test_accuracy",),
-    "prune": ("dense_test_accuracy",),
-    "federate": ("test_accuracy", "test_loss", "rounds"),
-    "gan": ("fcd", "fcd_noise"),
-    "export": ("facts", "parity"),
-    "bench": ("status", "baseline", "noise_floor", "models"),
-}
 
 
 @dataclass(frozen=True)
 class ResultFile:
-    """One result file.
+    """One result file, and what its path says of it.
 
     Attributes:
         stage: the stage that wrote it.
@@ -77,14 +68,20 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class Study:
-    """All results, sorted by stage, data set, name (`fishbone.report.names.order`) and seed; and their parameters."""
+    """All results, sorted by stage, data set, method, name and seed; and their parameters."""
 
     name: str
     results: tuple[ResultFile, ...]
     params: Mapping
 
     def of(self, stage: str, dataset: str | None = None, name: str | None = None) -> list[ResultFile]:
-        """Results of a stage, where wanted of one data set or name only."""
+        """Results of a stage.
+
+        Args:
+            stage: the stage that wrote them.
+            dataset: the data set that they are of; None: any.
+            name: the method, variant or device that they are of; None: any.
+        """
         return [
             result
             for result in self.results
@@ -100,7 +97,7 @@ class Study:
         return list(dict.fromkeys(result.name for result in self.of(stage, dataset)))
 
     def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
-        """Seed → result."""
+        """Results of one method on one data set, by seed."""
         return {result.seed: result for result in self.of(stage, dataset, name)}
 
     @property
@@ -115,7 +112,11 @@ def artefact(path: Path) -> str:
 
 
 def read_study(files: Iterable[Path], params: Mapping) -> Study:
-    """Read ``files``.
+    """Read a study's results.
+
+    Args:
+        files: of one study, each where its stage puts it.
+        params: the study's parameters, for the page; may be empty.
 
     Raises:
         InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key, a number
@@ -131,8 +132,13 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
     if len(studies) > 1:
         shown = ", ".join(map(str, studies.values()))
         raise InputError("files of two studies", field="FILES", value=shown, remedy="Report one study at a time.")
-    key = lambda result: (STAGES.index(result.stage), result.dataset, order(result.name), result.seed or 0)  # noqa: E731
-    return Study(Path(next(iter(studies))).name, tuple(sorted(results, key=key)), params)
+    return Study(Path(next(iter(studies))).name, tuple(sorted(results, key=_order)), params)
+
+
+def _order(result: ResultFile) -> tuple[int, str, int, str, int]:
+    """The key that sorts results: methods as the table of methods has them."""
+    method = parse_name(result.name).method if result.stage == "export" else result.name
+    return STAGES.index(result.stage), result.dataset, place(method), result.name, result.seed or 0
 
 
 def _read(path: Path) -> tuple[str, ResultFile]:
@@ -148,23 +154,9 @@ def _read(path: Path) -> tuple[str, ResultFile]:
     parts = found[stage].groupdict()
     seed = parts.get("seed")
     content = read_json(path)
-    for key in REQUIRED[stage]:
-        if not isinstance(content, dict) or key not in content:
-            raise InputError("key is missing", file=path, field=key, remedy=f"Run the stage {stage} again.")
-    if stage in FLAT:
-        _check_numbers(path, content)
+    check(path, stage, content)
     place = (parts.get("dataset", ""), parts.get("name", ""), None if seed is None else int(seed))
     return parts["study"], ResultFile(stage, *place, Path(path), content)
-
-
-def _check_numbers(path: Path, content: Mapping) -> None:
-    for key, value in content.items():
-        low, high = bounds_of(key)
-        if value is None or (low, high) == PLAIN:
-            continue
-        if not (isinstance(value, (int, float)) and low <= value <= high):
-            remedy = "Make the file again: no run writes this."
-            raise InputError(f"lies outside {low:g} to {high:g}", file=path, field=key, value=value, remedy=remedy)
 
 
 def _examples() -> str:

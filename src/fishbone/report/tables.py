@@ -1,7 +1,7 @@
 """A table for two readers: CSV with plain numbers, and cells with units for people.
 
-A value is text, a number, an `Interval` over seeds (in CSV three columns: ``key``, ``key_low``, ``key_high``) or
-None, which is "not measured".
+A value is text, a `Named`, a number, an `Interval` over seeds (in CSV three columns: ``key``, ``key_low``,
+``key_high``) or None, which is "not measured".
 """
 
 import csv
@@ -12,23 +12,29 @@ from typing import Literal
 
 from fishbone.files import replacing
 from fishbone.report.intervals import Interval
-from fishbone.report.names import label
+from fishbone.report.labels import Named
 
-Value = str | float | Interval | None
+Value = str | Named | float | Interval | None
 Kind = Literal["text", "name", "count", "percent", "number", "bytes", "ms", "times"]
 SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
 class Doubtful(Interval):
-    """``doubt`` is shown behind it; in CSV another column says so."""
+    """An interval that is not to be compared with others; people see ``doubt`` behind it, in CSV its row's status."""
 
     doubt: str
 
 
 @dataclass(frozen=True)
 class Column:
-    """``name`` columns hold methods and variants, ``percent`` fractions, ``ms`` milliseconds, ``times`` ratios."""
+    """A column of a table.
+
+    Attributes:
+        key: its heading in CSV, and its key in rows.
+        label: its heading for people.
+        kind: ``name`` columns hold methods and networks, ``percent`` fractions, ``ms`` milliseconds, ``times`` ratios.
+    """
 
     key: str
     label: str
@@ -37,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows are mappings from column keys to values; a missing key is None."""
+    """Columns, and rows that map their keys to values; a missing key is None."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Value]]
@@ -70,12 +76,19 @@ class Table:
 
 
 def show(value: Value, kind: Kind) -> str:
-    """A value with its unit; an interval as ``mean [low, high]``."""
+    """A value for people, with its unit; an interval as ``mean [low, high]``.
+
+    Args:
+        value: what the cell holds.
+        kind: what the cell's column holds.
+    """
     match value:
         case None:
             return "–"
         case str():
-            return label(value) if kind == "name" else value
+            return value
+        case Named(_, label):
+            return label
         case Doubtful(mean, low, high, n, doubt):
             return f"{show(Interval(mean, low, high, n), kind)} ({doubt})"
         case Interval(mean, None, None):
@@ -109,6 +122,8 @@ def _plain(value: Value, wide: bool) -> list:
     match value:
         case Interval(mean, low, high):
             return [mean, low, high]
+        case Named(name, _):
+            return _plain(name, wide)
         case None:
             return [None] * (3 if wide else 1)
         case _:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
-from fishbone.report.intervals import PLAIN, Bounds, Interval, cut, interval
+from fishbone.report.intervals import PLAIN, Bounds, Interval, clipped, interval
 
 INCONCLUSIVE = "inconclusive"
 UNITS = {"percentage points": " points", "in percent": " %"}  # by the words of a quantity
@@ -74,12 +74,16 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a statement was tested: ``values`` has one number a seed, ``setting`` says how this differs.
+    """Where a statement was tested, and what was found.
 
-    ``ratios``: the values are ratios of two positive results and the quantity is the ratio minus 1 in percent; the
-    interval is that of their logarithms, so it never falls below −100 %.
-
-    ``bounds``: what a difference can be; its interval is cut there.
+    Attributes:
+        dataset: name of the data set.
+        values: seed → what the quantity is computed from.
+        setting: how this differs from what the paper did.
+        artefacts: files that the values come from.
+        ratios: whether the values are ratios of two positive results, and the quantity is the ratio minus 1 in percent;
+            the interval is that of their logarithms, so it never falls below −100 %.
+        bounds: what a difference can be; its interval is clipped to that.
     """
 
     dataset: str
@@ -90,7 +94,7 @@ class Evidence:
     bounds: Bounds = PLAIN
 
     def interval(self) -> Interval | None:
-        """Of the quantity, before it is cut; None without seeds."""
+        """That of the quantity, before it is clipped; None without seeds."""
         values = list(self.values.values())
         if not values:
             return None
@@ -102,9 +106,16 @@ class Evidence:
 
 
 def judge(statement: Statement, evidence: Evidence, side: Literal["above", "below"], bound: float = 0.0) -> Claim:
-    """Apply the rule; ``side`` is where the claim says that the quantity lies. The id gets ``@dataset``."""
+    """Apply the rule to what was found.
+
+    Args:
+        statement: what the paper says; the claim's id is its own with ``@`` and the data set.
+        evidence: what was found here.
+        side: where the paper says that the quantity lies.
+        bound: above or below what.
+    """
     whole = evidence.interval()
-    found = whole and cut(whole, evidence.bounds)
+    found = whole and clipped(whole, evidence.bounds)
     verdict, why = _verdict(found, side, bound)
     if found != whole:
         why += f" It is cut at what the quantity can be, {evidence.bounds[0]:g} to {evidence.bounds[1]:g}."
@@ -146,7 +157,13 @@ def line(claim: Claim) -> Line:
 
 
 def not_tested(statement: Statement, why: str, dataset: str = "") -> Claim:
-    """A statement that this study, or its part on a data set, says nothing about."""
+    """A statement that this study, or its part on a data set, says nothing about.
+
+    Args:
+        statement: what the paper says.
+        why: one sentence for people.
+        dataset: name of the data set; empty: all.
+    """
     texts = asdict(statement) | {"id": f"{statement.id}@{dataset}" if dataset else statement.id}
     return Claim(**texts, measured=None, ci95=None, seeds=[], setting="", verdict="not tested", why=why, artefacts=[])
 

@@ -11,8 +11,8 @@ from statistics import fmean
 
 from fishbone.files import read_json
 from fishbone.report.intervals import Bounds
+from fishbone.report.labels import method_label
 from fishbone.report.methods import METHODS, topic
-from fishbone.report.names import label
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import ResultFile, Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
@@ -27,7 +27,18 @@ DIFFERENCE, OF_DIFFERENCES = (-100.0, 100.0), (-200.0, 200.0)  # of accuracies, 
 
 @dataclass(frozen=True)
 class Test:
-    """A statement: FLS's gaps over a baseline give a ``quantity`` (None: they cannot) that lies above ``bound``."""
+    """A statement on accuracy, and how to test it.
+
+    Attributes:
+        statement: what the paper says.
+        baseline: the method that FLS is compared with.
+        data: the paper's data sets.
+        network: the network that the paper tells of.
+        quantity: what is claimed to lie above ``bound``, from the gaps; None: they do not tell.
+        bound: what the quantity is claimed to lie above.
+        method: that which is compared, FLS or a variant of it.
+        bounds: what the quantity can be.
+    """
 
     statement: Statement
     baseline: str
@@ -41,7 +52,7 @@ class Test:
 
 @dataclass(frozen=True)
 class CostTest:
-    """A statement: the ratio of a cost of ``method`` to that of ``baseline`` lies below 1."""
+    """A statement on cost: that of ``method`` over that of ``baseline`` lies below 1; ``key`` says which cost."""
 
     statement: Statement
     method: str
@@ -50,7 +61,12 @@ class CostTest:
 
 
 def claims(study: Study, comparable: float) -> Iterator[Claim]:
-    """All claims of the paper; ``comparable``: accuracies that differ by this fraction count as comparable."""
+    """All claims of the paper.
+
+    Args:
+        study: all results of the study.
+        comparable: accuracies that differ by this fraction count as comparable.
+    """
     for test in (
         _headline(0.95, "obs", PAPER, "ResNet18", "CIFAR-10", (84, 60)),
         _headline(0.8, "obs", PAPER, "ResNet18", "TinyImageNet", (53, 48)),
@@ -66,7 +82,12 @@ def claims(study: Study, comparable: float) -> Iterator[Claim]:
 
 
 def accuracies(result: ResultFile, prefix: str = PREFIX) -> dict[float, float]:
-    """Sparsity → fraction of right answers, by ascending sparsity."""
+    """Sparsity → fraction of right answers, by ascending sparsity.
+
+    Args:
+        result: of one run of the stage `prune`.
+        prefix: what the keys of its metrics begin with, before the sparsity.
+    """
     metrics = result.content
     return dict(sorted((float(k.removeprefix(prefix)), v) for k, v in metrics.items() if k.startswith(prefix)))
 
@@ -167,9 +188,9 @@ def _headline(sparsity, baseline, paper, network, data, published: tuple[int, in
     statement = Statement(
         f"fls-over-{baseline}-{sparsity * 100:g}",
         paper,
-        f"At {100 * sparsity:g} % sparsity FLS is more accurate than {label(baseline)}.",
+        f"At {100 * sparsity:g} % sparsity FLS is more accurate than {method_label(baseline)}.",
         f"{ours} % against {theirs} % ({network} on {data}): +{ours - theirs} points",
-        f"test accuracy of FLS minus that of {label(baseline)}, percentage points",
+        f"test accuracy of FLS minus that of {method_label(baseline)}, percentage points",
     )
     return Test(statement, baseline, (data,), network, lambda gaps: gaps.get(sparsity))
 
@@ -192,9 +213,10 @@ def _comparable(baseline: str, comparable: float) -> Test:
     statement = Statement(
         f"fls-comparable-to-{baseline}",
         PAPER,
-        f"FLS beats {label(baseline)} or is comparable: less than {comparable * 100:g} percentage points behind.",
+        f"FLS beats {method_label(baseline)} or is comparable: "
+        f"less than {comparable * 100:g} percentage points behind.",
         "“higher or comparable performance against two common baselines” (OBS, and one that we do not know)",
-        f"test accuracy of FLS minus that of {label(baseline)}, mean over sparsities, percentage points",
+        f"test accuracy of FLS minus that of {method_label(baseline)}, mean over sparsities, percentage points",
     )
     return Test(statement, baseline, DATA, "ResNet18", lambda gaps: fmean(gaps.values()), -100 * comparable)
 

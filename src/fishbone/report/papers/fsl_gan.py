@@ -18,7 +18,12 @@ PAPER = METHODS[METHOD].paper
 
 
 def claims(study: Study, comparable: float) -> Iterator[Claim]:
-    """All claims of the paper; ``comparable``: an FCD higher by up to this fraction counts as the same."""
+    """All claims of the paper.
+
+    Args:
+        study: all results of the study.
+        comparable: an FCD higher by up to this fraction counts as the same.
+    """
     yield from _as_good(study, comparable)
     yield not_tested(
         Statement(

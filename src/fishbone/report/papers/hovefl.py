@@ -6,8 +6,8 @@ not IID, while the authors' published code deals IID data to vertical groups.
 
 from collections.abc import Iterator
 
+from fishbone.federated.names import mix
 from fishbone.report.methods import METHODS
-from fishbone.report.names import mix
 from fishbone.report.papers.setting import data_setting, network_setting
 from fishbone.report.study import Study
 from fishbone.report.verdict import Claim, Evidence, Statement, judge, not_tested
@@ -23,7 +23,11 @@ STATEMENT = Statement(
 
 
 def claims(study: Study) -> Iterator[Claim]:
-    """All claims of the paper."""
+    """All claims of the paper.
+
+    Args:
+        study: all results of the study.
+    """
     if not study.of("federate"):
         yield not_tested(STATEMENT, "The study federates nothing.")
     for dataset in study.datasets("federate"):
@@ -39,7 +43,11 @@ def claims(study: Study) -> Iterator[Claim]:
 
 
 def mirrored(methods: list[str]) -> tuple[str, str] | None:
-    """(hovefl-H-V, hovefl-V-H) with H > V; of several pairs the one nearest to the paper's 12 and 6."""
+    """A pair of mixes with the counts exchanged: (hovefl-H-V, hovefl-V-H), H > V; None where there is none.
+
+    Args:
+        methods: names of all federated methods; of several pairs the one nearest to the paper's 12 and 6 is taken.
+    """
     mixes = {found: method for method in methods if (found := mix(method))}
     pairs = [(h, v) for h, v in mixes if h > v and (v, h) in mixes]
     if not pairs:

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from fishbone.parameters import params_option
-from fishbone.stages.federate.params import Params, check_method
+from fishbone.stages.federate.params import KNOWN, Params, check_method
 
 
 @click.command(
     epilog="Example: fishbone federate --method hovefl-12-6 --data digits.npz --seed 0 "
     '--params "$(fishbone params federate)" --out run'
 )
-@click.option("--method", required=True, help="hovefl-H-V (H devices, V vertical groups), fedavg or centralised.")
+@click.option("--method", required=True, help=f"One of {KNOWN}.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set made by `fishbone prepare`.")
 @click.option("--seed", required=True, type=int, help="Seed of partition, initial weights and order.")
 @params_option(Params)

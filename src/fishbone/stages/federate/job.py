@@ -14,6 +14,7 @@ from fishbone.federated.engines.in_process import in_process, one_machine
 from fishbone.federated.methods import METHODS
 from fishbone.federated.methods.centralised import everything
 from fishbone.federated.methods.protocol import Tensors
+from fishbone.federated.names import family, mix
 from fishbone.federated.roles import Role, assign
 from fishbone.federated.rounds import Federation
 from fishbone.federated.training import FederatedTraining
@@ -27,7 +28,7 @@ from fishbone.nn.models import build, save_model
 from fishbone.nn.optimiser import Optimiser
 from fishbone.nn.sidecar import Sidecar
 from fishbone.nn.two_branch import TwoBranch
-from fishbone.stages.federate.params import Params, family, mix
+from fishbone.stages.federate.params import Params
 
 
 def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | None, out: Path) -> None:

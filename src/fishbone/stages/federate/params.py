@@ -1,4 +1,4 @@
-"""Parameters of ``fishbone federate``, and what a method's name says."""
+"""Parameters of ``fishbone federate``."""
 
 import re
 from typing import Annotated, Literal
@@ -7,10 +7,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from fishbone.data.partition import PATTERN
 from fishbone.errors import InputError
+from fishbone.federated.names import MIX, mix
 from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
-
-METHOD = r"^(hovefl-(0|[1-9][0-9]*)-(0|[1-9][0-9]*)|fedavg|centralised)$"
 
 
 class LearningRates(Block):
@@ -19,6 +18,11 @@ class LearningRates(Block):
     hovefl: float = Field(description="of devices and groups", gt=0)
     fedavg: float = Field(description="of devices", gt=0)
     centralised: float = Field(description="of the one machine", gt=0)
+
+
+METHODS = tuple(LearningRates.model_fields)  # those of `fishbone.federated.methods`
+METHOD = f"^({'|'.join(MIX if name == 'hovefl' else name for name in METHODS)})$"
+KNOWN = ", ".join("hovefl-H-V (H horizontal devices, V vertical groups)" if n == "hovefl" else n for n in METHODS)
 
 
 class Params(Block):
@@ -47,9 +51,7 @@ class Plan(Params):
     """What the study runs: a job for each data set, method and seed."""
 
     datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
-    methods: Distinct[Annotated[str, Field(pattern=METHOD)]] = Field(
-        description="hovefl-H-V (H horizontal devices, V vertical groups), fedavg, centralised", min_length=1
-    )
+    methods: Distinct[Annotated[str, Field(pattern=METHOD)]] = Field(description=KNOWN, min_length=1)
     seeds: Distinct[Seed] = Field(description="one run each: partition, initial weights and order", min_length=1)
 
     @field_validator("methods")
@@ -62,17 +64,6 @@ class Plan(Params):
         return methods
 
 
-def mix(method: str) -> tuple[int, int] | None:
-    """(horizontal devices, vertical groups) of a ``hovefl-H-V``."""
-    parts = method.split("-")
-    return (int(parts[1]), int(parts[2])) if parts[0] == "hovefl" else None
-
-
-def family(method: str) -> str:
-    """The method without its mix: the key of `LearningRates` and of the table of methods."""
-    return method.split("-")[0]
-
-
 def check_method(method: str, params: Params) -> None:
     """Let a method pass that there is, and that has as many members as the others.
 
@@ -80,7 +71,7 @@ def check_method(method: str, params: Params) -> None:
         InputError: it is not one of these.
     """
     if not re.match(METHOD, method):
-        remedy = "Give hovefl-H-V (such as hovefl-12-6), fedavg or centralised."
+        remedy = f"Give {KNOWN}."
         raise InputError("no such method", field="--method", value=method, remedy=remedy)
     if (counts := mix(method)) and sum(counts) != params.members:
         remedy = f"Let devices and groups add up to the parameter `members`, {params.members}."

@@ -8,8 +8,6 @@ from fishbone.data.partition import PATTERN
 from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
 
-METHODS = ("fsl_gan", "centralised")
-
 
 class DeviceCapacity(Block):
     """A device of a user, to which layers may be given."""
@@ -30,6 +28,10 @@ class MethodRates(Block):
 
     fsl_gan: LearningRates
     centralised: LearningRates
+
+
+METHODS = tuple(MethodRates.model_fields)  # those of `fishbone.gan.methods`
+MethodName = Literal[METHODS]  # type: ignore[valid-type]  # made from the rates, so that each name is written once
 
 
 class Params(Block):
@@ -59,5 +61,5 @@ class Plan(Params):
     """What the study runs."""
 
     datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
-    methods: Distinct[Literal["fsl_gan", "centralised"]] = Field(description="what to compare", min_length=1)
+    methods: Distinct[MethodName] = Field(description="what to compare", min_length=1)
     seeds: Distinct[Seed] = Field(description="one run each: partition, weights, order and noise", min_length=1)
