@@ -52,7 +52,7 @@ def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence
     """The page as HTML; measured claims come first.
 
     Args:
-        title: the page's heading.
+        title: what stands over the page.
         study: results and parameters, for the part on provenance.
         claims: the tested statements of all papers.
         sections: of the stages, in the order in which they are shown.
