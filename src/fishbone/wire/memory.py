@@ -25,8 +25,8 @@ class Memory:
             Any other exception ends the run: it comes out of the `ask` of the party that asked first, whatever the
             actors between do. The tensors are the sender's own: an observer that keeps them keeps a copy.
         through_codec: send every message as a frame, and read it back, as carriers between processes must.
-        limits: of frames.
-        clock: seconds, for deadlines.
+        limits: what a frame may have at most, where ``through_codec`` makes some.
+        clock: the time in seconds, for deadlines.
     """
 
     def __init__(

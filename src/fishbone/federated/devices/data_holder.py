@@ -50,7 +50,7 @@ class DataHolder:
     """A part of the network at an address.
 
     Args:
-        address: the holder's own.
+        address: where it is asked.
         module: what its part is made of; copied for each round, never trained itself.
         prefix: what the part's names begin with in the global network.
         methods: those that it will take part in, by name.
@@ -62,12 +62,15 @@ class DataHolder:
     methods: Mapping[str, type[Method]]
 
     def start(self) -> Kept:
+        """No round yet, and nothing remembered."""
         return Kept()
 
     def pack(self, state: Kept) -> Packed:
+        """The last round's number, and what the method left."""
         return Packed(state.memory, {"round": state.round})
 
     def unpack(self, packed: Packed) -> Kept:
+        """Inverse of `pack`."""
         return Kept(packed.values["round"], dict(packed.tensors))
 
     def begin(self, state: Kept, message: Train | Begin) -> LocalTraining:
@@ -92,7 +95,7 @@ class DataHolder:
 
         Args:
             training: as `begin` made it, and ``steps`` steps later.
-            steps: of the optimiser.
+            steps: how many steps the optimiser took.
             loss: mean of the last epoch in nats; None where labels are not seen.
         """
         with torch.no_grad():
