@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fishbone.errors import Malformed
+from fishbone.errors import Malformed, Rejected
 from fishbone.federated.checks import admissible, of_kind
-from fishbone.federated.counts import Rejected
 from fishbone.federated.deadline import Deadline
 from fishbone.federated.engines.engine import Engine
 from fishbone.federated.messages import Begin, Diverged, Done, Finish, NamedMethod, Train, Update
