@@ -203,6 +203,11 @@ def test_a_key_twice_is_malformed_in_the_header_and_in_the_envelope():
         decode(framed(header, data), KINDS)
 
 
+def test_a_value_is_not_made_of_one_of_another_type():
+    with pytest.raises(Malformed, match="valid integer"):
+        decode(changed(Note(1), values={"number": "1"}), KINDS)
+
+
 def test_a_value_of_a_dataclass_with_more_fields_is_malformed():
     _, envelope, _ = parts(full())
     values = envelope["values"]
