@@ -1,7 +1,7 @@
 import pytest
 
+from fishbone import errors
 from fishbone.errors import FishboneError, LinkError
-from fishbone.wire import errors
 from fishbone.wire.errors import BY_STATUS, LONGEST_LINE, line
 
 
@@ -14,6 +14,7 @@ def test_every_status_is_the_word_of_one_error():
         "malformed": "Malformed",
         "forbidden": "Forbidden",
         "failed": "Failed",
+        "rejected": "Rejected",
     }
 
 

@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from fishbone.errors import Rejected
 from fishbone.federated.messages import Embedding, EmbeddingGradient
 from fishbone.federated.roles import HorizontalRole, Role
 from fishbone.wire.errors import BY_STATUS
 from fishbone.wire.traffic import Key
 
-STATUSES = (*BY_STATUS, Rejected.status)  # in this order they are told
+STATUSES = tuple(BY_STATUS)  # in this order they are told
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ class Memory:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.policy, self.observers = policy, tuple(observers)
-        self.through_codec, self.limits, self.clock = through_codec, limits, clock
+        self.limits, self.clock = limits, clock
         self.roles: dict[str, str] = {}
+        self._through_codec = through_codec
         self._hosts: dict[str, Host] = {}
         self._sent: Counter[tuple[str, str]] = Counter()
 
@@ -114,7 +115,7 @@ class Memory:
 
     def carry(self, envelope: Envelope) -> Envelope:
         """The envelope as it arrives, with tensors of its own."""
-        if self.through_codec:
+        if self._through_codec:
             frame = encode(envelope)
             self.observe(envelope)
             return decode(frame, self.policy.kinds, self.limits)

@@ -121,7 +121,7 @@ class Faulty(Memory):
         clock: FakeClock | None = None,
     ):
         self.clock: FakeClock = clock or FakeClock()
-        super().__init__(policy, observers, through_codec=True, limits=limits, clock=self.clock)
+        super().__init__(policy, observers, limits=limits, clock=self.clock)
         self.faults = tuple(faults)
         self.struck: Counter[Fault] = Counter()
         self.refused: Counter[str] = Counter()
