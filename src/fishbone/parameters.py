@@ -30,7 +30,7 @@ class Block(BaseModel):
         """Validate a mapping or JSON text.
 
         Args:
-            value: what to check.
+            value: the mapping or JSON text to check.
             file: where it came from; a function of the offending key where that depends on the key.
             field: what the block is called there.
 
@@ -77,7 +77,7 @@ def default_block(block: type[T], stage: str) -> T:
 
     Args:
         block: the stage's ``Params``; keys that only the workflow needs are left out.
-        stage: its name.
+        stage: the stage's name in ``params.yaml``.
     """
     whole = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))[stage]
     return block.parse({key: whole[key] for key in block.model_fields}, file=str(DEFAULTS), field=stage)

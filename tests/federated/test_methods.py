@@ -1,4 +1,7 @@
 import json
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,6 +15,8 @@ from fishbone.federated.methods.fedavg import FedAvg
 from fishbone.federated.methods.protocol import named
 from fishbone.nn.averages import weighted_mean
 from fishbone.nn.pack import under
+from fishbone.wire.actor import Packed
+from fishbone.wire.testing import Fault, Faulty
 
 DATA = samples(144)
 LABELS = DATA[1]
@@ -107,38 +112,63 @@ def test_scaffold_forgets_nobodys_variate_when_a_member_is_away():
     assert all(value > 0 for value in change.values())
 
 
-@pytest.mark.parametrize("lost", ["h00002", "v00000/party1"])
-def test_what_a_member_learnt_in_a_round_that_did_not_count_is_forgotten(lost):
-    """Its update got lost: it goes on as if it had been away, and so do the other parties of its group."""
+@pytest.mark.parametrize(
+    ("member", "lost", "unasked"),
+    [
+        ("h00002", ("update", "h00002", None), ("train", None, "h00002")),
+        ("v00000", ("update", "v00000/party1", None), ("begin", None, "v00000/party0")),
+    ],
+    ids=["device", "group"],
+)
+def test_what_a_member_learnt_in_a_round_that_did_not_count_is_as_if_it_had_not_been_asked(member, lost, unasked):
+    """SCAFFOLD's c is the mean of the c_k only if these move with it. The last party's update is the group's last."""
 
-    def after(strike):
-        def carrier(policy, observers):
-            fault = Fault("drop", "update", lost, after=1)
-            return Faulty(policy, observers, faults=[fault] if strike == "update" else ())
-
+    def third_round(fault):
         roles = mixed_roles(LABELS, 3, 1)
-        federation, state = federate(
-            roles, DATA, local_work(), method=Scaffold(), methods={"scaffold": Scaffold}, carrier=carrier
-        )
-        member = lost.split("/")[0]
-        state = federation.round(1, state).state
-        if strike == "update":
-            result = federation.round(2, state)
-            assert result.left_out == {member: "unreachable"}
-        else:
-            without = replace(federation, roles=[role for role in roles if role.id != member])
-            result = without.round(2, state)
-            # The shares of a round are those of all members.
-            moved = {name: value for name, value in result.state.memory.items()}
-            assert moved.keys() == state.memory.keys()
-        return federation, result.state
+        carrier = partial(Faulty, faults=[Fault("drop", *fault, after=1)])
+        known = {"scaffold": Scaffold}
+        federation, state = federate(roles, DATA, local_work(), method=Scaffold(), methods=known, carrier=carrier)
+        for number in (1, 2, 3):
+            result = federation.round(number, state)
+            assert set(result.left_out) == ({member} if number == 2 else set())
+            state = result.state
+        return state
 
-    (struck, one), (away, other) = after("update"), after("absence")
-    assert same(one.weights, other.weights)
-    third = struck.round(3, one), away.round(3, replace(other, memory=one.memory))
-    assert third[0].left_out == third[1].left_out == {}
-    assert same(third[0].state.weights, third[1].state.weights)
-    assert same(third[0].state.memory, third[1].state.memory)
+    first, second = third_round(lost), third_round(unasked)
+    assert same(first.weights, second.weights)
+    assert same(first.memory, second.memory)
+
+
+@dataclass(frozen=True)
+class KeepsParameters(FedAvg):
+    name: ClassVar[str] = "keeps_parameters"
+
+    def end(self, local, steps):
+        return {}, dict(local.parameters)
+
+
+def test_what_a_method_leaves_on_a_device_stays_as_it_was_when_the_device_trains_on():
+    federation, state = federate(
+        mixed_roles(LABELS, 1, 0), DATA, local_work(), method=KeepsParameters(),
+        methods={"keeps_parameters": KeepsParameters},
+    )  # fmt: skip
+    first = federation.round(1, state).state
+    second = federation.round(2, first).state
+    packed = federation.engine.parties.pack()["h00000"]
+    assert packed.values == {"rounds": [1, 2]}
+    assert same(under("1/", packed.tensors), first.weights)
+    assert same(under("2/", packed.tensors), second.weights)
+
+
+def test_a_device_that_lost_its_state_goes_on_with_an_empty_memory():
+    federation, state, _ = run(Scaffold(), mix=(3, 0), count=0)
+    first = federation.round(1, state).state
+    parties = federation.engine.parties
+    packed = parties.pack()
+    parties.unpack({address: Packed({}, {"rounds": [0]}) for address in packed})
+    result = federation.round(2, first)
+    assert result.left_out == {}
+    assert parties.pack()["h00000"].values == {"rounds": [1, 2]}
 
 
 def test_server_momentum_of_zero_is_fedavg():

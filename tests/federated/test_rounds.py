@@ -24,7 +24,7 @@ from small_federation import (
 from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
-from fishbone.errors import DivergedError, FishboneError, InputError, Unreachable
+from fishbone.errors import FishboneError, InputError, Unreachable
 from fishbone.federated.counts import Counts
 from fishbone.federated.engines.in_process import one_machine
 from fishbone.federated.messages import Diverged, Done, Embedding, EmbeddingRequest, Update

@@ -63,6 +63,7 @@ WINDOW_SECONDS = 10  # of the run without rest
 
 
 def main(arguments: list[str]) -> None:
+    """Do what the task file says, and print what came of it as one JSON document."""
     task_file = Path(arguments[0]).resolve()
     os.chdir(task_file.parent)
     task = json.loads(task_file.read_text(encoding="utf-8"))
@@ -165,6 +166,7 @@ def child(task_file: Path, arguments: list[str], timeout: float, state: dict | N
 
 
 def open_session(file: str, threads: int, profile: str | None = None) -> ort.InferenceSession:
+    """A session of ONNX Runtime that computes on so many threads, one operator at a time."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -188,7 +190,8 @@ class SparseSession:
     """A plan in the sparse runtime, with those methods of `onnxruntime.InferenceSession` that are used here."""
 
     def __init__(self, library: str, plan: str, batch: int = 1, threads: int = 1) -> None:
-        """
+        """Load the library and the plan.
+
         Raises:
             ValueError: the plan is damaged or written for another version.
         """
@@ -207,6 +210,7 @@ class SparseSession:
         self.lanes = self._library.fb_lanes()
 
     def get_inputs(self) -> list:
+        """The one input, as ONNX Runtime describes its own."""
         return [SimpleNamespace(name="image", type="tensor(float)", shape=list(self.shape))]
 
     def run(self, _outputs: list[str] | None, feed: dict) -> list[np.ndarray]:
@@ -267,6 +271,7 @@ def failures(record: dict, status: str = "unsupported"):
 
 
 def check_hash(model: dict, record: dict) -> None:
+    """Write into the record that the model's file was refused, or is not the one that was sent."""
     if model["refused"]:
         record.update(status="unsupported", message=model["refused"])
         return
@@ -276,6 +281,7 @@ def check_hash(model: dict, record: dict) -> None:
 
 
 def one_feed(session, vectors, model: dict) -> dict:
+    """The input of one run, by its name in the graph."""
     if (key := f"{model['vectors']}.feed") not in vectors:
         raise ValueError("the host could not run it, so it sent no inputs")
     return {session.get_inputs()[0].name: vectors[key]}
@@ -551,6 +557,8 @@ def pressure() -> dict:
 
 
 def contention(before: dict, after: dict, seconds: float, wall_over_cpu: float | None) -> dict:
+    """How much others took of the processor between two looks at its counters; None where it does not tell."""
+
     def change(key):
         return None if before[key] is None else after[key] - before[key]
 
@@ -577,6 +585,7 @@ def clock_rate() -> float | None:
 
 
 def highest(folder: str, pattern: str, unit: float) -> float | None:
+    """The largest number in the files of this pattern, times the unit; None where there is none."""
     found = [int(text) for file in Path(folder).glob(pattern) if (text := read(file).strip()).lstrip("-").isdigit()]
     return max(found) * unit if found else None
 
@@ -616,6 +625,7 @@ def environment() -> dict:
 
 
 def read(file: str | Path) -> str:
+    """The text of a file, or nothing where it cannot be read."""
     try:
         return Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -623,6 +633,7 @@ def read(file: str | Path) -> str:
 
 
 def say(text: str) -> None:
+    """Tell people what is being done; the answer goes to stdout, this does not."""
     print(f"agent: {text}", file=sys.stderr, flush=True)
 
 

@@ -26,7 +26,7 @@ class BlockFisher:
     """Estimator of the inverse in blocks; see `fishbone.curvature.protocol.Estimator`.
 
     Args:
-        layout: the weights.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
         matrices: model → (blocks, B, B) undamped matrices: `block_matrices`.
         gamma: damping, in units of F.
         block: B, the weights in a block.
@@ -98,8 +98,8 @@ def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
     """Invert M matrix M + gamma I for each block, in float64, ``CHUNK`` blocks at a time.
 
     Args:
-        matrices: (blocks, B, B).
-        gamma: damping.
+        matrices: (blocks, B, B), the undamped blocks of F.
+        gamma: the damping that is added to F's diagonal.
         mask: (blocks, B), M's diagonal.
 
     Returns:

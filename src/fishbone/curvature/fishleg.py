@@ -34,11 +34,11 @@ class FishLeg:
     did not fall is put back.
 
     Args:
-        layout: the weights.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
         gradients: rows; the first ``learning.held_out`` images are kept apart.
         statistics: model → what the start is made of: `start_statistics`, remembered or not.
         gamma: damping, in units of F.
-        learning: how to learn.
+        learning: form and start of Q, and how it is learnt from there.
         seed: decides the random directions; the same seed gives the same directions.
     """
 
@@ -184,9 +184,9 @@ def start_layers(layout: Layout, statistics: list[Any], gamma: float, learning: 
     """Make each layer's Q before any learning.
 
     Args:
-        layout: the weights.
-        statistics: see `start_statistics`.
-        gamma: damping.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
+        statistics: one entry a layer, as `start_statistics` gives them.
+        gamma: the damping that is added to F's diagonal.
         learning: says in which form, and from which start.
     """
     place = _place(learning)

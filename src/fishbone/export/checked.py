@@ -117,7 +117,7 @@ def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file: Path) -> 
     """Check that weights are zero wherever their masks are.
 
     Args:
-        network: the pruned network.
+        network: the network whose weights are looked at.
         masks: by name of the weight, True for weights that are left.
         file: where the masks were read, for the message.
 

@@ -22,9 +22,9 @@ def diverged(round_: int, epoch: int | None, step: int, what: What, value: Tenso
     """The message that says where a value is not finite, or None if all of it is.
 
     Args:
-        round_, epoch, step: see `Diverged`.
-        what: see `Diverged`.
-        value: any tensor.
+        round_, epoch, step: where training is, counted as in `Diverged`.
+        what: what the value is, for the message.
+        value: the tensor that should be finite, of any shape.
     """
     finite = value.isfinite()
     if finite.all():

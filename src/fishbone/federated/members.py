@@ -29,10 +29,12 @@ class Order:
     method: NamedMethod
 
     def train(self, prefix: str) -> Train:
+        """The message to whoever leads training, with the tensors of this prefix."""
         weights, beside = part(self.weights, prefix), part(self.beside, prefix)
         return Train(self.round, self.counted, weights, beside, self.work, self.method)
 
     def begin(self, prefix: str) -> Begin:
+        """The message to a party of a group, with the tensors of this prefix."""
         weights, beside = part(self.weights, prefix), part(self.beside, prefix)
         return Begin(self.round, self.counted, weights, beside, self.work, self.method)
 
@@ -46,7 +48,7 @@ def train(role: Role, order: Order, engine: Engine) -> Trained:
     """Let one member do its local work; a vertical group is whole or fails.
 
     Args:
-        role: the member.
+        role: the member that is to train.
         order: what it is sent.
         engine: where the member runs.
 

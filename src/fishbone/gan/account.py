@@ -37,11 +37,11 @@ def over_users(
     sends and receives: generated images, feedback and weights.
 
     Args:
-        generator: the server's.
-        layers: of the whole discriminator.
-        users: all of them.
+        generator: the server's, for its size.
+        layers: what the layers of the whole discriminator cost.
+        users: all of them, whoever was left out.
         sent: bytes by link and kind.
-        steps: each with all users.
+        steps: how many there were, each with all users.
     """
     by_kind: Counter[str] = Counter()
     by_sender: Counter[str] = Counter()
@@ -78,8 +78,8 @@ def in_one_place(generator: Generator, layers: Sequence[Layer], images: int, pix
     """As `over_users`, for the one machine that all images were sent to.
 
     Args:
-        generator: the machine's.
-        layers: of the whole discriminator.
+        generator: the machine's, for its size.
+        layers: what the layers of the whole discriminator cost.
         images: real ones seen, each time anew.
         pixels: values of all images, which were sent once as uint8 (``bytes_raw_images``).
     """

@@ -36,11 +36,11 @@ class Absence:
     """A user was left out of the rest of a round.
 
     Args:
-        round: from 1.
+        round: the round's number, from 1.
         step: over all rounds from 0; None where it was before the first or after the last step.
-        user: its name.
+        user: the name of the user.
         status: that of the `LinkError`.
-        reason: what it says.
+        reason: the text of the error.
     """
 
     round: int
@@ -54,17 +54,17 @@ class Rounds:
     """See the module's docstring.
 
     Args:
-        server: owns the generator.
-        users: in any order.
+        server: owns the generator and its optimiser.
+        users: all users, in any order.
         method: decides weights and what a round begins with.
-        optimiser: of the discriminators' devices.
-        link: reaches the devices.
-        steps: of a round.
+        optimiser: how devices step their part of a discriminator.
+        link: the way in which devices are asked.
+        steps: how many a round has.
         field: the parameter that the learning rates come from; blamed for a divergence.
         deadline: seconds that an answer may take; None waits as long as it takes.
 
     Attributes:
-        absences: of users, so far.
+        absences: which users were left out of a round's rest so far, and why.
     """
 
     def __init__(

@@ -99,6 +99,7 @@ def schema() -> dict:
 
 
 def schema_text() -> str:
+    """The schema as it lies in ``workflow/schemas/``."""
     return json.dumps(schema(), indent=2) + "\n"
 
 

@@ -33,7 +33,9 @@ def pull(study: str, remote: str | None = None, root: Path = Path()) -> Pulled:
     """Bring what is recorded and not here.
 
     Args:
+        study: name of the study, such as ``quick``.
         remote: of DVC; without one ``recorded``, then the default remote if there is one.
+        root: the folder of the project.
 
     Raises:
         InputError: nothing of the study is recorded, or DVC knows no such remote or cannot reach it.

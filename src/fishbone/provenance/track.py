@@ -38,7 +38,7 @@ class Outcome:
     """What tracking did.
 
     Attributes:
-        logged: new runs.
+        logged: runs that were not there before.
         waiting: runs that are still to be logged.
         problem: why, in one line; empty where nothing waits.
     """
@@ -76,6 +76,8 @@ def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Ou
     """Log what is recorded and not yet logged, as the server says.
 
     Args:
+        study: name of the study, such as ``quick``.
+        root: the folder of the project.
         code: what `code_state` told before anything was written.
     """
     runs = finished(study, root)

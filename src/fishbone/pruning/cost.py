@@ -17,7 +17,7 @@ class Meter:
     back is handed back before each stretch, so that it does not count.
 
     Attributes:
-        seconds: of wall time, all stretches together.
+        seconds: wall time of all stretches together.
         peak_bytes: the greatest resident set in any of them above that when the meter was made; None before the first
             stretch, and where there is no ``/proc``.
     """

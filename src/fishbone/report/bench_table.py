@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from fishbone.report.intervals import Interval
 from fishbone.report.labels import Named, row_label
@@ -77,8 +78,8 @@ def doubt(model: Mapping[str, Any]) -> str | None:
 def _accuracy(model: Mapping[str, Any]) -> Interval | None:
     if (score := model["accuracy"]) is None:
         return None
-    found = score["fraction"], score["low"], score["high"], score["images"]
-    return Doubtful(*found, why) if (why := doubt(model)) else Interval(*found)
+    found, why = (score["fraction"], score["low"], score["high"], score["images"]), doubt(model)
+    return Doubtful(*found, why) if why else Interval(*found)
 
 
 def bench_notes(result: ResultFile) -> Iterator[str]:

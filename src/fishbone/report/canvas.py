@@ -49,7 +49,7 @@ def stacked(panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure with axes below each other. Draw and save it inside; a person's matplotlibrc has no say.
 
     Args:
-        panels: number of axes.
+        panels: how many axes stand above each other.
 
     Yields:
         The figure and its axes, from top to bottom.
@@ -87,7 +87,7 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
     Args:
         figure: it becomes higher where the legend has many rows.
-        axes: the panels.
+        axes: the panels that it explains.
     """
     handles: dict[str, Any] = {}  # to the stubs, containers are no artists; to legends they are
     for panel in axes:
@@ -114,7 +114,7 @@ def draw_seeds(
     """Draw each seed as a faint line, their mean as a strong one, and its 95 % band where there are two or more.
 
     Args:
-        axes: the panel.
+        axes: the panel to draw in.
         x: (T,), the same for all seeds.
         curves: one (T,) a seed.
         bounds: what the curves' quantity can be, in its unit.
@@ -136,7 +136,7 @@ def fit_to_seeds(axes: Axes, curves: Sequence[np.ndarray]) -> None:
     """Let the y axis span the seeds: with three of them, 95 % bands may reach far beyond.
 
     Args:
-        axes: the panel.
+        axes: the panel whose limits are set.
         curves: all seeds of all its methods.
     """
     values = np.concatenate([np.ravel(curve) for curve in curves])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fishbone.errors import InputError
 from fishbone.report.intervals import PLAIN, bounds_of
@@ -23,9 +24,9 @@ def check(path: Path, stage: str, content: object) -> None:
     """Let a result pass that has what a report reads of it.
 
     Args:
-        path: of the file, for the message.
-        stage: which wrote it.
-        content: the parsed JSON.
+        path: where the file is, for the message.
+        stage: the stage that wrote it.
+        content: what the file says, as parsed JSON.
 
     Raises:
         InputError: a key is missing, as in what an older version wrote, or a number is none that its quantity can be.

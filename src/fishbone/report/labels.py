@@ -6,6 +6,7 @@ that does not say where it comes from is called by its name alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fishbone.export.names import NetworkName
 from fishbone.federated.names import mix

@@ -38,12 +38,12 @@ class ResultFile:
     """One result file, and what its path says of it.
 
     Attributes:
-        stage: which wrote it.
-        dataset: name of the data set.
+        stage: the stage that wrote it.
+        dataset: the data set's name.
         name: pruning, federated or GAN method; exported variant; device. Empty for prepare and train.
         seed: None where a stage has none.
-        path: of the file.
-        content: the parsed JSON.
+        path: where the file is.
+        content: what the file says, as parsed JSON.
     """
 
     stage: str
@@ -79,7 +79,7 @@ class Study:
         """Results of a stage.
 
         Args:
-            stage: which wrote them.
+            stage: the stage that wrote them.
             dataset: the data set that they are of; None: any.
             name: the method, variant or device that they are of; None: any.
         """
@@ -90,9 +90,11 @@ class Study:
         ]
 
     def datasets(self, stage: str) -> list[str]:
+        """Data sets with results of this stage, in their order."""
         return list(dict.fromkeys(result.dataset for result in self.of(stage)))
 
     def names(self, stage: str, dataset: str | None = None) -> list[str]:
+        """Names of this stage's results, each once, in their order."""
         return list(dict.fromkeys(result.name for result in self.of(stage, dataset)))
 
     def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
@@ -106,6 +108,7 @@ class Study:
 
 
 def artefact(path: Path) -> str:
+    """The path of a file from here, as links write it."""
     return Path(os.path.relpath(path)).as_posix()
 
 
@@ -163,6 +166,11 @@ def _examples() -> str:
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:
+    """Columns of numbers by name; NaN where a cell is empty.
+
+    Raises:
+        InputError: the file is missing, or no table of numbers.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

@@ -69,6 +69,7 @@ EXPORT = (
 
 
 def prune_table(study: Study) -> Table:
+    """Pruned networks, a row for each data set, method and sparsity, over seeds."""
     rows: list[dict[str, Value]] = []
     for dataset, method, runs in _groups(study, "prune"):
         spent, dense = [cost(run) for run in runs], [run.content for run in runs]
@@ -90,6 +91,7 @@ def _at(run: ResultFile, sparsity: float) -> dict[str, float | None]:
 
 
 def export_table(study: Study) -> Table:
+    """Exported files, a row each: how nearly they compute the same, and their facts."""
     rows = [
         {
             "dataset": result.dataset,

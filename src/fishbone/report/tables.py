@@ -58,7 +58,7 @@ class Table:
         return [[show(row.get(column.key), column.kind) for column in self.columns] for row in self.rows]
 
     def write_csv(self, path: Path) -> None:
-        """Write the table with plain numbers into the CSV file ``path``."""
+        """Write it as CSV; an interval takes three columns: the value and both ends."""
         wide = {c.key for c in self.columns if any(isinstance(row.get(c.key), Interval) for row in self.rows)}
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -80,7 +80,7 @@ def show(value: Value, kind: Kind) -> str:
 
     Args:
         value: what the cell holds.
-        kind: of the cell's column.
+        kind: what the cell's column holds.
     """
     match value:
         case None:

@@ -65,7 +65,7 @@ class DataHolder:
     """A part of the network at an address.
 
     Args:
-        address: the holder's own.
+        address: where it is asked.
         module: what its part is made of; its state has a copy, which is trained.
         prefix: what the part's names begin with in the global network.
         methods: those that it will take part in, by name.
@@ -77,13 +77,16 @@ class DataHolder:
     methods: Mapping[str, type[Method]]
 
     def start(self) -> Kept:
+        """No round yet, and nothing remembered."""
         return Kept(copy.deepcopy(self.module))
 
     def pack(self, state: Kept) -> Packed:
+        """The memories, and which rounds they are of."""
         tensors = {f"{number}/{name}": value for number, kept in state.memories.items() for name, value in kept.items()}
         return Packed(tensors, {"rounds": list(state.memories)})
 
     def unpack(self, packed: Packed) -> Kept:
+        """Inverse of `pack`."""
         memories = {number: under(f"{number}/", packed.tensors) for number in packed.values["rounds"]}
         return Kept(copy.deepcopy(self.module), memories)
 
@@ -116,7 +119,7 @@ class DataHolder:
 
         Args:
             training: as `begin` made it, and ``steps`` steps later.
-            steps: of the optimiser.
+            steps: how many steps the optimiser took.
             loss: mean of the last epoch in nats; None where labels are not seen.
         """
         with torch.no_grad():

@@ -21,7 +21,7 @@ class HorizontalDevice(DataHolder):
 
     Args:
         inputs: (N, C, H, W) float images of its own samples.
-        labels: (N,) their classes.
+        labels: (N,) int64 classes of these samples.
     """
 
     role: ClassVar[str] = HORIZONTAL
@@ -29,6 +29,11 @@ class HorizontalDevice(DataHolder):
     labels: Tensor
 
     def handle(self, state: Kept, request: Envelope, link: Link) -> tuple[Kept, Update | Diverged]:
+        """Answer `Train` with the update, or with where training diverged.
+
+        Raises:
+            LinkError: the message does not fit; its class says why.
+        """
         match request.message:
             case Train() as message:
                 training = self.begin(state, message)
@@ -49,7 +54,7 @@ def train_locally(
     Args:
         training: the module, and the method that may correct its gradients.
         inputs: (N, C, H, W) float images.
-        labels: (N,) their classes.
+        labels: (N,) int64 classes of these images.
         batches: for each epoch its mini-batches, as positions in 0 … N-1.
     """
     model, optimiser = training.module, training.optimiser()

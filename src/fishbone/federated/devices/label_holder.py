@@ -53,6 +53,11 @@ class LabelHolder(DataHolder):
     clock: Callable[[], float]
 
     def handle(self, state: Kept, request: Envelope, link: Link) -> tuple[Kept, Update | Diverged]:
+        """Answer `Train`: lead the group's session, step by step.
+
+        Raises:
+            LinkError: the message does not fit, or a party gave no usable answer.
+        """
         match request.message:
             case Train() as message:
                 training = self.begin(state, message)

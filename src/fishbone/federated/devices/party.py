@@ -36,7 +36,7 @@ class Session:
     """A group's training in one round, as a party has it.
 
     Args:
-        training: the bottom network.
+        training: the bottom network in training, and the method's view of it.
         stage: its forward and backward passes.
         batches: positions of the samples of every step.
         step: the one that is next, or under way; from 0.
@@ -73,14 +73,21 @@ class Party(DataHolder):
     inputs: Tensor
 
     def start(self) -> PartyState:
+        """No round yet, and no session."""
         kept = super().start()
         return PartyState(kept.module, kept.memories)
 
     def unpack(self, packed: Packed) -> PartyState:
+        """Inverse of `pack`; a session that was under way is not kept."""
         kept = super().unpack(packed)
         return PartyState(kept.module, kept.memories)
 
     def handle(self, state: PartyState, request: Envelope, link: Link) -> tuple[PartyState, Message]:
+        """Answer `Begin`, `EmbeddingRequest`, `EmbeddingGradient` and `Finish`.
+
+        Raises:
+            LinkError: the message does not fit the session; its class says why.
+        """
         match request.message:
             case Begin() as message:
                 return replace(state, session=self._session(state, message)), Done()

@@ -34,9 +34,9 @@ class Test:
         statement: what the paper says.
         baseline: the method that FLS is compared with.
         data: the paper's data sets.
-        network: the paper's network.
+        network: the network that the paper tells of.
         quantity: what is claimed to lie above ``bound``, from the gaps; None: they do not tell.
-        bound: see there.
+        bound: what the quantity is claimed to lie above.
         method: that which is compared, FLS or a variant of it.
         bounds: what the quantity can be.
     """
@@ -65,7 +65,7 @@ def claims(study: Study, comparable: float) -> Iterator[Claim]:
     """All claims of the paper.
 
     Args:
-        study: all results.
+        study: all results of the study.
         comparable: accuracies that differ by this fraction count as comparable.
     """
     for test in (

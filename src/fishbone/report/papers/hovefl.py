@@ -27,7 +27,7 @@ def claims(study: Study) -> Iterator[Claim]:
     """All claims of the paper.
 
     Args:
-        study: all results.
+        study: all results of the study.
     """
     if not study.of("federate"):
         yield not_tested(STATEMENT, "The study federates nothing.")

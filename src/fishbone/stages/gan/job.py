@@ -40,11 +40,11 @@ def run(
     """Train, judge, and write the generator with its sidecar, metrics, history and samples.
 
     Args:
-        method: one of `METHODS`.
+        method: a name in `fishbone.gan.methods.METHODS`.
         data: the prepared data set.
         classifier: weights whose features the distances are measured in.
         seed: decides partition, weights, order and noise; the same seed gives the same bits.
-        params: of networks and training.
+        params: the stage's block of parameters.
         checkpoint: file to keep progress in and to resume from; None keeps none.
         out: folder for the results.
         report: called with each round's row.

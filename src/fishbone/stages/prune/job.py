@@ -68,11 +68,11 @@ def run(
     """Choose the damping, follow the trajectory, test the network at each sparsity and write them all.
 
     Args:
-        name: the method's.
+        name: the method's, a key of `fishbone.pruning.methods.METHODS`.
         model: weights, with their sidecar beside them.
         data: what they were trained on.
         seed: decides the curvature images and directions.
-        params: the stage's parameters.
+        params: the stage's block of parameters.
         checkpoint: file to keep progress in and to resume from; None keeps none.
         out: folder for the results.
         report: called with each step's row.
@@ -170,10 +170,10 @@ def _tested(
 
     Args:
         sparsity: what was asked for.
-        network: as pruned.
+        network: the network as it was pruned.
         fresh: the same with recalibrated batch norms.
         mask: (d,) boolean, True for weights that are left.
-        judge: tests networks.
+        judge: measures both on whole splits.
         method: is to blame if the network is not finite.
 
     Raises:

@@ -37,11 +37,11 @@ class Task:
     Attributes:
         name: the method's, in `fishbone.pruning.methods`.
         method: what that name stands for.
-        params: the stage's parameters.
+        params: the stage's block of parameters.
         seed: decides the curvature images and directions.
         dataset: what the network was trained on.
-        network: the trained network.
-        sidecar: what describes it.
+        network: the trained network, to be pruned.
+        sidecar: what describes the trained network.
         parent: SHA-256 of its file.
     """
 
@@ -116,11 +116,11 @@ def read_task(name: str, model: Path, data: Path, seed: int, params: Params) -> 
     """Read what the job works on, and check it.
 
     Args:
-        name: the method's.
+        name: the method's, a key of `fishbone.pruning.methods.METHODS`.
         model: weights, with their sidecar beside them.
         data: what they were trained on.
         seed: decides the curvature images and directions.
-        params: the stage's parameters.
+        params: the stage's block of parameters.
 
     Raises:
         InputError: model, data and parameters do not fit, and names the field; or the network is not finite.
