@@ -305,6 +305,20 @@ def test_a_round_whose_every_update_is_rejected_blames_the_learning_rate():
         broken.round(1, start)
 
 
+def test_a_round_goes_on_without_a_member_whose_training_diverged():
+    roles = mixed_roles(LABELS, 3, 0)
+    bright = DATA[0].clone()
+    bright[roles[1].samples] = float("inf")
+    federation, start = federate(roles, (bright, LABELS), local_work())
+    result = federation.round(2, start)
+    assert result.left_out == {"h00001": "diverged"}
+    assert result.counts.metrics()["members_diverged"] == 1
+    assert (
+        str(result.errors["h00001"]) == "training diverged in round 2, h00001, local epoch 1, step 1: the loss is nan"
+    )
+    assert same(result.state.weights, without(roles, "h00001").round(2, start).state.weights)
+
+
 @pytest.mark.parametrize(
     ("mix", "place"),
     [
@@ -312,11 +326,21 @@ def test_a_round_whose_every_update_is_rejected_blames_the_learning_rate():
         ((0, 1), "round 3, v00000, local step [12]: the"),
     ],
 )
-def test_a_member_whose_training_diverges_ends_the_run_with_its_place(mix, place):
+def test_a_round_in_which_the_training_of_all_diverges_blames_the_learning_rate_with_the_place(mix, place):
     work = replace(local_work(), optimiser=replace(OPTIMISERS["sgd"], learning_rate=1e30))
     federation, start = federate(mixed_roles(LABELS, *mix), DATA, work)
     with pytest.raises(InputError, match=rf"^learning_rate: training diverged in {place} .*Lower it"):
         federation.round(3, start)
+
+
+def test_a_federation_keeps_weights_of_its_own():
+    given = weights_of(network())
+    federation = federate(mixed_roles(LABELS, 1, 0), DATA, local_work())[0]
+    start = federation.start(given)
+    before = copy.deepcopy(given)
+    for value in given.values():
+        value.zero_()
+    assert same(start.weights, before)
 
 
 def test_devices_do_not_write_into_the_weights_they_were_sent():
