@@ -215,6 +215,13 @@ def test_weights_that_are_not_the_partys_are_refused(asked, change):
         ask(SERVER, Begin(1, 0, {}, {}, local_work(), PLAIN))
 
 
+@pytest.mark.parametrize("counted", [-1, 2, 3])
+def test_a_round_that_counted_lies_before_the_one_that_begins(asked, counted):
+    ask, bottom = asked
+    with pytest.raises(Malformed, match=f"begin of round 2 says that round {counted} counted"):
+        ask(SERVER, Begin(2, counted, bottom, {}, local_work(), PLAIN))
+
+
 def test_a_message_for_another_role_is_forbidden(asked):
     ask, bottom = asked
     with pytest.raises(Forbidden):
