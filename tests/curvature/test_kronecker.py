@@ -74,6 +74,18 @@ def test_auxiliary_loss_is_its_average_over_all_directions(place, modes):
     assert loss > -0.5 * torch.trace(torch.linalg.inv(fisher(rows) + GAMMA * EYE))
 
 
+@FORMS
+def test_masked_auxiliary_loss_is_that_of_q_without_the_masked_rows_and_columns(place, modes):
+    model, rows = random_model(0, place, modes), random_rows()
+    mask = (torch.arange(OUT * IN) % 4 != 1).reshape(OUT, IN).double()
+    kept = mask.flatten().bool()
+    own, curvature = dense(model)[kept][:, kept], (fisher(rows) + GAMMA * EYE)[kept][:, kept]
+    exact = 0.5 * torch.trace(own @ curvature @ own) - torch.trace(own)
+    curved = (model.product(rows, mask) ** 2).sum() / len(rows)
+    every = EYE.reshape(-1, OUT, IN) * len(EYE) ** 0.5
+    assert auxiliary_loss(model, curved, GAMMA, mask, every).item() == pytest.approx(exact.item(), rel=1e-12)
+
+
 def test_random_directions_estimate_the_auxiliary_loss_without_bias():
     model, rows = random_model(), random_rows()
     curved = (model.product(rows) ** 2).sum() / len(rows)
