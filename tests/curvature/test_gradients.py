@@ -14,6 +14,7 @@ from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import fisher_product
 from fishbone.curvature.likelihoods import Bernoulli, Gaussian, Softmax
 from fishbone.curvature.statistics import rows
+from fishbone.seeding import torch_generator
 
 
 def fisher_rows(model, layout, inputs):
@@ -155,6 +156,14 @@ def test_random_signs_average_to_the_fisher_matrix(mixed):
     assert many.backward == 4000
 
 
+def test_a_row_of_random_signs_is_the_sum_of_the_exact_rows_with_the_signs_of_records(mixed):
+    model, layout, inputs, _ = mixed
+    signs = torch.randint(0, 2, (4, 3), generator=torch_generator(5, "signs")) * 2.0 - 1
+    expected = torch.einsum("bk,bkd->bd", signs.double(), fisher_rows(model, layout, inputs))
+    found = rows(model, Gradients(layout, inputs, "signs", seed=5))[:, 0]
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
+
+
 def test_signs_of_an_image_do_not_depend_on_its_batch(mixed, monkeypatch):
     model, layout, inputs, _ = mixed
     whole = rows(model, Gradients(layout, inputs, "signs", seed=3))
@@ -167,7 +176,7 @@ def test_signs_of_an_image_do_not_depend_on_its_batch(mixed, monkeypatch):
 @pytest.mark.parametrize(
     ("likelihood", "targets"),
     [
-        (Softmax(), torch.tensor([0, 2])),
+        (Softmax(), torch.tensor([0, 1])),  # of three classes
         (Gaussian(0.3), torch.randn(2, 3, dtype=torch.float64)),
         (Bernoulli(), torch.rand(2, 3, dtype=torch.float64)),
     ],

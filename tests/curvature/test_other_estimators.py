@@ -176,6 +176,21 @@ def test_a_new_estimator_covers_all_weights_in_parts(kind, given):
     assert estimator.refine(None, torch.arange(12) % 2 == 0, 0) == {}
 
 
+def test_an_estimator_is_made_of_the_network_that_it_is_given():
+    network, asked = torch.nn.Linear(3, 4), []
+    makers = {
+        "mfac": lambda made: Mfac(12, made, 1e-2),
+        "diagonal": lambda made: Diagonal(12, made, 1e-2),
+        "blocks": lambda made: BlockFisher(LAYOUT, made, 1e-2, 4),
+        "kfac": lambda made: Kfac(LAYOUT, made, 1e-2),
+    }
+    found = {"mfac": torch.ones(1, 12), "diagonal": torch.ones(12), "blocks": torch.zeros(4, 4, 4), "kfac": []}
+    for kind, make in makers.items():
+        estimator = make(lambda model, kind=kind: (asked.append(model), found[kind])[1])
+        estimator.refine(network, torch.ones(12, dtype=torch.bool), 0)
+        assert asked.pop() is network
+
+
 @ESTIMATORS
 def test_a_restored_estimator_goes_on_with_the_same_bits(kind, given):
     first, second = made(kind, given), made(kind, 2 * given)
@@ -191,7 +206,7 @@ def test_products_have_the_precision_of_their_vectors(kind, given):
     estimator, exact = made(kind, given.float()), made(kind, given)
     for one in (estimator, exact):
         one.refine(None, torch.ones(12, dtype=torch.bool), 0)
-    assert applied(estimator, EYE.float()).dtype == torch.float32
+    assert applied(estimator, EYE.float()).dtype == applied(exact, EYE.float()).dtype == torch.float32
     assert applied(estimator, EYE).dtype == torch.float64
     torch.testing.assert_close(applied(estimator, EYE), applied(exact, EYE), rtol=1e-3, atol=1e-2)
     vectors = torch.randn(2, 3, 12, **DOUBLE)
