@@ -165,7 +165,9 @@ def made(kind, given) -> Mfac | Diagonal | BlockFisher | Isotropic | Kfac:
         return Diagonal(12, lambda model: squares(model, source), 1e-2)
     if kind == "blocks":
         return BlockFisher(LAYOUT, lambda model: block_matrices(model, source, 4), 1e-2, 4)
-    return Isotropic(12) if kind == "isotropic" else Kfac(LAYOUT, lambda m: row_spectra(m, source, LAYOUT.matrices), 1e-2)
+    if kind == "kfac":
+        return Kfac(LAYOUT, lambda model: row_spectra(model, source, LAYOUT.matrices), 1e-2)
+    return Isotropic(12)
 
 
 @ESTIMATORS
@@ -259,12 +261,12 @@ def test_factors_of_layers_with_positions_groups_and_several_calls_are_sums_over
     ((layer,),) = gradients.batches(model)
     found_out, found_in = torch.zeros_like(out), torch.zeros_like(inner)
     for delta, patch in zip(layer.deltas, layer.patches(), strict=True):
-        count = delta.shape[2]  # groups
-        size = delta.shape[3]
+        _, _, count, size, _ = delta.shape  # groups, outputs of each
         for group in range(count):
             own = slice(group * size, (group + 1) * size)
-            found_out[own, own] += torch.einsum("bkop,bkqp->oq", delta[:, :, group], delta[:, :, group]) / delta.shape[-1]
-            found_in += torch.einsum("bnp,bmp->nm", patch[:, group], patch[:, group]) / count
+            d, x = delta[:, :, group], patch[:, group]
+            found_out[own, own] += torch.einsum("bkop,bkqp->oq", d, d) / d.shape[-1]
+            found_in += torch.einsum("bnp,bmp->nm", x, x) / count
     torch.testing.assert_close(out, found_out / 4, rtol=1e-10, atol=1e-14)
     torch.testing.assert_close(inner, found_in / 4, rtol=1e-10, atol=1e-14)
 
