@@ -125,8 +125,8 @@ def test_a_step_takes_its_whole_batch_however_it_is_cut(form):
 
 def test_three_way_form_splits_convolutions_only():
     learning = estimator(form="three_way").learning
-    layout = Layout(("conv", "point", "linear"), ((4, 3, 2, 2), (4, 3, 1, 1), (5, 6)))
-    assert modes(layout, learning) == [(4, 3, 4), (4, 3), (5, 6)]
+    layout = Layout(("conv", "pair", "point", "linear"), ((4, 3, 2, 2), (4, 3, 1, 2), (4, 3, 1, 1), (5, 6)))
+    assert modes(layout, learning) == [(4, 3, 4), (4, 3, 2), (4, 3), (5, 6)]
 
 
 def test_without_held_out_images_nothing_is_judged():
@@ -150,6 +150,7 @@ def test_without_learning_q_is_the_closed_form_of_the_images_that_are_not_held_o
     for start, layers in expected.items():
         learner = estimator(form=form, start=start, first_steps=0)
         learner.refine(None, EVERY, 0)
+        assert [layer.place for layer in learner.layers] == [place, place]
         blocks = zip(layers, LAYOUT.blocks(vectors), strict=True)
         products = LAYOUT.join([layer.product(own) for layer, own in blocks])
         torch.testing.assert_close(applied(learner, vectors), products, rtol=1e-4, atol=1e-4)
@@ -176,3 +177,18 @@ def test_blocks_are_those_of_the_matrix():
         matrix = learner.product(torch.eye(size), part)
         expected = matrix[positions[:, :, None], positions[:, None]]
         torch.testing.assert_close(learner.blocks(positions, part), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precondition", [True, False])
+def test_learning_does_not_depend_on_the_unit_of_the_loss(precondition):
+    """A loss and damping of a millionth have a millionth of the gradient, and a million times the inverse."""
+    found = []
+    for unit in (1.0, 1e-6):
+        learning = estimator(start="isotropic", precondition=precondition).learning
+        gradients = GivenGradients(LAYOUT, unit**0.5 * rows())
+        learner = FishLeg(LAYOUT, gradients, lambda model: [None, None], unit * GAMMA, learning, seed=0)
+        log = learner.refine(None, EVERY, 0)
+        assert log["accepted_layers"] > 0
+        found.append(unit * diagonal(learner))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-2, atol=0)
+    assert not torch.allclose(found[0], torch.full((18,), 1 / GAMMA), rtol=0.05)
