@@ -173,6 +173,7 @@ def made(kind, given) -> Mfac | Diagonal | BlockFisher | Isotropic | Kfac:
 @ESTIMATORS
 def test_a_new_estimator_covers_all_weights_in_parts(kind, given):
     estimator = made(kind, given)
+    assert estimator.support.dtype == torch.bool  # `equal` alone takes 1.0 for True
     assert torch.equal(estimator.support, torch.ones(12, dtype=torch.bool))
     assert sum(estimator.parts) == 12
     assert estimator.refine(None, torch.arange(12) % 2 == 0, 0) == {}

@@ -37,12 +37,20 @@ def files(tmp_path):
     return tmp_path / "net.py", tmp_path / "weights.safetensors", model
 
 
-def test_the_functions_network_has_the_files_weights_and_is_in_eval_mode(files):
+def test_the_functions_network_has_the_files_weights_and_is_in_eval_mode(files, monkeypatch):
     file, weights, model = files
+    monkeypatch.delitem(sys.modules, "fishbone_model_file", raising=False)
     found = load_model_file(f"{file}:make", weights)
     assert not found.training
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in found.state_dict().items())
     assert sys.modules["fishbone_model_file"].Sizes().inputs == 3
+
+
+def test_folders_may_have_colons_in_their_names(files, tmp_path):
+    _, weights, model = files
+    (tmp_path / "a:b").mkdir()
+    (tmp_path / "a:b" / "net.py").write_text(SOURCE)
+    assert torch.equal(load_model_file(f"{tmp_path}/a:b/net.py:make", weights).weight, model.weight)
 
 
 def test_what_makes_no_network_is_refused_by_name(files, tmp_path):
