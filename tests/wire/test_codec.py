@@ -419,3 +419,18 @@ def test_what_can_be_sent_is_found_out_without_sending():
 
 def test_a_frame_does_not_depend_on_the_order_in_which_python_hashes():
     assert encode(Envelope("a", "b", 7, full())) == encode(Envelope("a", "b", 7, full()))
+
+
+@dataclass(frozen=True, eq=False)
+class Settings(Message):
+    kind = "settings"
+    named: dict[str, int]
+    detail: Detail
+
+
+def test_a_copy_shares_what_nobody_can_change_and_nothing_else():
+    sent_ = Settings({"a": 1}, Detail(0.5, (1, 2)))
+    arrived = copied(sent_)
+    assert arrived.detail is sent_.detail
+    assert arrived.named == sent_.named
+    assert arrived.named is not sent_.named
