@@ -333,7 +333,12 @@ def test_a_tensor_that_claims_more_than_the_frame_is_refused_before_it_is_made()
         decode(framed(header, data), KINDS)
 
 
-@pytest.mark.parametrize("carried", [sent, copied])
+def handed_over(message: Message) -> Message:
+    check(message)
+    return copied(message)
+
+
+@pytest.mark.parametrize("carried", [sent, handed_over])
 class TestBothWays:
     """Facts of the codec and of the copy that stands for it."""
 
