@@ -1,5 +1,7 @@
 """What the pages name is there, and the site is built of them without a warning or anything from elsewhere."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -66,6 +68,34 @@ def test_a_file_that_is_not_there_would_be_found():
     assert not is_there("docs/a.md", PAGES[0])
 
 
+def dotted(text: str) -> list[str]:
+    """Names in backticks that begin with a room or a module of the package: ``nn.loop.resume``."""
+    inside = {path.stem for path in (PROJECT / "src" / "fishbone").iterdir()} - {"fishbone"}
+    spans = re.findall(
+        r"`(?:fishbone\.)?([a-z]\w*(?:\.\w+)+)[^`\n/]*`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    )
+    return [span for span in spans if span.split(".")[0] in inside and not is_file(span)]
+
+
+def is_known(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(f"fishbone.{name}")
+    except (AttributeError, ImportError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_a_page_names_only_modules_classes_and_functions_that_exist(page):
+    assert [name for name in dotted(page.read_text()) if not is_known(name)] == []
+
+
+def test_a_name_that_is_not_there_would_be_found():
+    text = "`nn.loop.resume`, `fishbone.wire.Memory`, `nn.loop.rezoom(x)`, `report.html`, `np.mean`"
+    assert dotted(text) == ["nn.loop.resume", "wire.Memory", "nn.loop.rezoom"]
+    assert [is_known(name) for name in dotted(text)] == [True, True, False]
+
+
 def test_make_targets_that_a_page_names_exist():
     targets = set(re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
@@ -85,6 +115,14 @@ def test_every_public_package_has_its_page_of_the_reference():
     folders = {f"fishbone.{path.parent.name}" for path in (PROJECT / "src" / "fishbone").glob("*/__init__.py")}
     inner = {"fishbone.provenance", "fishbone.report", "fishbone.stages"}
     assert set(listed) & folders == folders - inner
+
+
+@pytest.mark.parametrize("page", sorted((PROJECT / "docs" / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_of_the_reference_begins_with_links_to_all_public_names(page):
+    module = importlib.import_module(f"fishbone.{page.stem}")
+    if hasattr(module, "__path__"):  # a module has no other names on its page
+        wanted = {name: f"{getattr(module, name).__module__}.{name}" for name in module.__all__}
+        assert dict(re.findall(r"\[(\w+)\]\[([\w.]+)\]", page.read_text())) == wanted
 
 
 @pytest.mark.slow

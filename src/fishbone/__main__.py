@@ -1,3 +1,5 @@
+"""`python -m fishbone`: the same as the program `fishbone`."""
+
 from fishbone.cli import main
 
 main()

@@ -39,9 +39,11 @@ class LazyGroup(click.Group):
     """Imports a verb's module only when that verb runs, so that help is quick."""
 
     def list_commands(self, ctx):
+        """All verbs, in the order of the help."""
         return list(VERBS)
 
     def get_command(self, ctx, name):
+        """The verb's command, whose module is imported now; None where there is no such verb."""
         if name not in VERBS:
             return None
         module = importlib.import_module(VERBS[name][0])
@@ -50,11 +52,13 @@ class LazyGroup(click.Group):
         return module.command
 
     def resolve_command(self, ctx, args):
+        """The verb that the words ask for; an unknown one ends with the list of all."""
         if args and args[0] not in VERBS:
             ctx.fail(f"No such verb {args[0]!r}. Verbs: {', '.join(VERBS)}.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx, formatter):
+        """Write the verbs with a line each, without importing any."""
         with formatter.section("Verbs"):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
 
@@ -71,6 +75,7 @@ def cli(context: click.Context, sources: str | None) -> None:
 
 
 def main() -> None:
+    """Run the program; what a person can mend ends it with one line and exit code 2."""
     # Importing torch with an optimiser makes half a million objects; with Python's threshold of 700 the collector runs
     # 700 times meanwhile: 1 to 2 of a job's seconds.
     gc.set_threshold(50_000, 20, 20)

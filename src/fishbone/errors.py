@@ -58,9 +58,13 @@ class InputError(FishboneError, ValueError):
         field: the key, column or option.
         value: the offending value; shown with ``repr``.
         remedy: what to do about it, as a sentence.
+
+    Examples:
+        >>> print(InputError("should be above 0", file="params.yaml", field="train.batch", value=-1, remedy="Give 32."))
+        params.yaml: train.batch: should be above 0 (got -1). Give 32.
     """
 
-    def __init__(self, problem: str, *, file=None, field=None, value=..., remedy: str):
+    def __init__(self, problem: str, *, file: object = None, field: object = None, value: object = ..., remedy: str):
         place = ": ".join(str(part) for part in (file, field) if part is not None)
         shown = "" if value is ... else f" (got {value!r})"
         super().__init__(f"{place + ': ' if place else ''}{problem}{shown}. {remedy}")

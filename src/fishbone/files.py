@@ -113,6 +113,7 @@ def sha256(path: str | Path) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -153,7 +154,7 @@ def write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None
 
 def write_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], header: Mapping[str, Any] | None = None) -> None:
     """``.safetensors`` of CPU copies; ``header`` is JSON kept in the file's own metadata."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save_file  # here, as it brings torch, which most readers of files do without
 
     metadata = None if header is None else {"json": json.dumps(header)}
     with replacing(path) as temporary:
@@ -168,7 +169,7 @@ def read_tensors(path: str | Path, prefix: str = "") -> tuple[dict[str, "Tensor"
     Raises:
         InputError: the file is missing or not safetensors.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError, safe_open  # here, as it reads into torch's tensors
 
     try:
         with safe_open(path, framework="pt") as file:

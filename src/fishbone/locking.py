@@ -18,7 +18,8 @@ from fishbone.errors import InputError
 class Lock:
     """Held until `release`, until nothing refers to it, or until the process ends.
 
-    Attributes:
+    Args:
+        file: the lock file, which says who holds it.
         handle: the file descriptor; a child process that inherits it holds the lock too.
     """
 

@@ -12,9 +12,11 @@ from typing import Any, Self, TypeVar
 import click
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from fishbone.errors import InputError
 
+Key = tuple[int | str, ...]
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 
@@ -24,11 +26,11 @@ class Block(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, value: dict | str, *, file: str | Callable[[tuple], str], field: str = "") -> Self:
+    def parse(cls, value: dict[str, Any] | str, *, file: str | Callable[[Key], str], field: str = "") -> Self:
         """Validate a mapping or JSON text.
 
         Args:
-            value: what to check.
+            value: the mapping or JSON text to check.
             file: where it came from; a function of the offending key where that depends on the key.
             field: what the block is called there.
 
@@ -48,7 +50,7 @@ class Block(BaseModel):
 T = TypeVar("T", bound=Block)
 
 
-def _allowed(problem: dict) -> str:
+def _allowed(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return "unknown key"
     if problem["type"] == "missing":
@@ -56,7 +58,7 @@ def _allowed(problem: dict) -> str:
     return problem["msg"][0].lower() + problem["msg"][1:]
 
 
-def _remedy(problem: dict) -> str:
+def _remedy(problem: ErrorDetails) -> str:
     match problem["type"], problem["input"]:
         case "extra_forbidden", _:
             return "Remove it or mend its spelling; `fishbone params --schema` lists the keys."
@@ -75,7 +77,7 @@ def default_block(block: type[T], stage: str) -> T:
 
     Args:
         block: the stage's ``Params``; keys that only the workflow needs are left out.
-        stage: its name.
+        stage: the stage's name in ``params.yaml``.
     """
     whole = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))[stage]
     return block.parse({key: whole[key] for key in block.model_fields}, file=str(DEFAULTS), field=stage)

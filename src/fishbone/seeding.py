@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def derive(seed: int, *key: str | int) -> int:
     """A 63-bit seed for this key.
 
-    >>> derive(0, "dropout", 7) == derive(0, "dropout", 7)
-    True
-    >>> derive(0, "dropout", 7) == derive(0, "dropout", 8)
-    False
+    Examples:
+        >>> derive(0, "dropout", 7) == derive(0, "dropout", 7)
+        True
+        >>> derive(0, "dropout", 7) == derive(0, "dropout", 8)
+        False
     """
     text = repr((int(seed), *key)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
@@ -30,15 +31,16 @@ def derive(seed: int, *key: str | int) -> int:
 def numpy_generator(seed: int, *key: str | int) -> np.random.Generator:
     """A NumPy generator for this key.
 
-    >>> numpy_generator(0, "order").permutation(5).tolist() == numpy_generator(0, "order").permutation(5).tolist()
-    True
+    Examples:
+        >>> numpy_generator(0, "order").permutation(5).tolist() == numpy_generator(0, "order").permutation(5).tolist()
+        True
     """
     return np.random.Generator(np.random.Philox(derive(seed, *key)))
 
 
 def torch_generator(seed: int, *key: str | int) -> "torch.Generator":
     """A CPU ``torch.Generator`` for this key."""
-    import torch
+    import torch  # here, as arrays are drawn without it
 
     return torch.Generator().manual_seed(derive(seed, *key))
 
@@ -49,7 +51,7 @@ def torch_seeded(seed: int, *key: str | int) -> Iterator[None]:
 
     For code that cannot take a generator: weight initialisation and dropout of ``torch.nn``.
     """
-    import torch
+    import torch  # here, as arrays are drawn without it
 
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, *key))

@@ -19,7 +19,7 @@ from torch.nn.utils import prune
 import fishbone
 from fishbone.errors import InputError
 from fishbone.export import gates
-from fishbone.export.checked import check_masks, checked_export, kept
+from fishbone.export.checked import check_masks, checked_export, not_zero
 from fishbone.export.from_torch import to_bytes, to_onnx, with_metadata
 from fishbone.export.stored import tensors
 from fishbone.nn.models import build
@@ -189,8 +189,8 @@ def test_changed_zeros_are_noticed(case, change):
     array[tuple(place)] = 1e-30 if change == "revived" else 0
     tensor.CopyFrom(numpy_helper.from_array(array, "other" if change == "renamed" else tensor.name))
     with pytest.raises(gates.GateError, match=r"blocks\.0\.conv1\.weight"):
-        gates.check_zeros(proto, kept(case.network))
-    gates.check_zeros(case.proto, kept(case.network))
+        gates.check_zeros(proto, not_zero(case.network))
+    gates.check_zeros(case.proto, not_zero(case.network))
 
 
 @pytest.mark.parametrize("path", ["/home/someone/net.py", "C:\\Users\\someone\\net.py", '"/someone/x'])
@@ -234,7 +234,7 @@ def test_metadata_change_neither_weights_nor_graph(case):
 
 
 def test_masks_must_fit_the_weights(case):
-    masks = {name: torch.from_numpy(mask) for name, mask in kept(case.network).items()}
+    masks = {name: torch.from_numpy(mask) for name, mask in not_zero(case.network).items()}
     check_masks(case.network, masks, "m")
     check_masks(case.network, {name: mask.to(torch.uint8) for name, mask in masks.items()}, "m")
     with pytest.raises(InputError, match=r"fc\.weight.*hides weights"):

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import pytest
 import torch
 
@@ -60,3 +62,39 @@ def test_every_tensor_of_every_message_is_looked_at(message, field):
 )
 def test_other_tensors_pass(value):
     RawImageAudit(IMAGES)(envelope(value))
+
+
+LEVELS = torch.arange(256.0).reshape(1, 1, 16, 16)
+
+
+def test_single_image_is_found():
+    with pytest.raises(RawImageFound):
+        RawImageAudit(LEVELS)(envelope(LEVELS))
+
+
+def test_noise_of_less_than_half_a_level_does_not_hide_an_image():
+    noise = torch.empty_like(LEVELS).uniform_(-0.49, 0.49, generator=torch.Generator().manual_seed(0))
+    noise[0, 0, 0, 0] = noise[0, 0, -1, -1] = 0
+    for value in (LEVELS + noise, LEVELS - noise):
+        with pytest.raises(RawImageFound):
+            RawImageAudit(LEVELS)(envelope(value / 255))
+
+
+def test_image_with_two_pixels_swapped_is_another():
+    pairs = list(combinations(range(256), 2))
+    swapped = LEVELS.reshape(1, 256).repeat(len(pairs), 1)
+    for row, (one, other) in zip(swapped, pairs, strict=True):
+        row[one], row[other] = float(other), float(one)
+    RawImageAudit(LEVELS)(envelope(swapped))
+
+
+def test_hashes_of_images_of_2048_values_are_sums_without_rounding():
+    multipliers = RawImageAudit(torch.zeros(1, 2, 32, 32)).multipliers
+    assert torch.equal(multipliers, multipliers.round())
+    assert 255 * 2048 * int(multipliers.max()) < 2**53
+
+
+def test_audit_draws_none_of_the_numbers_that_the_run_draws():
+    before = torch.get_rng_state()
+    RawImageAudit(IMAGES)
+    assert torch.equal(torch.get_rng_state(), before)

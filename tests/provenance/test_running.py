@@ -13,7 +13,7 @@ import pytest
 from fishbone.errors import InputError
 from fishbone.files import write_text
 from fishbone.provenance import running
-from fishbone.provenance.clean import clean, command
+from fishbone.provenance.clean import clean
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -120,7 +120,8 @@ def test_cleaning_removes_one_study_and_nothing_outside(tmp_path):
     assert left == {"results/b/x", ".snakemake/fishbone/a.b.json"}
     for name in ("../junk", "/", "", "x;touch X"):
         with pytest.raises(InputError, match="cannot name a study"):
-            command.callback(name)
+            clean(name, tmp_path)
+    assert (tmp_path / "results/b/x").is_file()
 
 
 def test_make_hands_names_over_in_the_environment_and_never_as_a_part_of_the_command():

@@ -8,7 +8,7 @@ from torch import nn
 
 from fishbone.errors import InputError
 from fishbone.nn.dcgan import Discriminator, Generator
-from fishbone.split.planner import Capacity, Layer, balanced, measure, memory
+from fishbone.split.planner import Capacity, Layer, balanced, measure, memory, placements
 
 LAYERS = st.lists(
     st.builds(Layer, st.just("x"), st.integers(0, 50), st.integers(0, 20), st.integers(0, 5)), min_size=1, max_size=6
@@ -75,6 +75,18 @@ def test_first_layer_stays_with_the_owner_however_slow():
     assert balanced(layers, [Capacity(1e-6, 10**6), Capacity(1e6, 10**6)], 1) == (1, 1)
 
 
+def test_placements_are_all_in_order_with_a_layer_on_the_first_device():
+    assert list(placements(3, 1)) == [(3,)]
+    assert sorted(placements(3, 3)) == [(1, 0, 2), (1, 1, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0), (3, 0, 0)]
+
+
+def test_ties_go_to_fewer_devices_and_then_to_earlier_ones():
+    devices = [Capacity(1.0, 10**6)] * 3
+    heavy, free = Layer("x", 10, 1, 1), Layer("y", 0, 1, 1)
+    assert balanced([heavy, free], devices, 1) == (2, 0, 0)
+    assert balanced([heavy, free, heavy], devices, 1) == (2, 1, 0)
+
+
 def test_memory_forces_a_cut():
     layers = [Layer("x", 10, 10, 0)] * 4
     fast, helper = Capacity(100.0, 16 * 20), Capacity(1.0, 16 * 20)
@@ -93,6 +105,16 @@ def test_paper_discriminator_costs_what_the_notebook_says():
 def test_paper_generator_costs_what_the_notebook_says():
     layers = measure(Generator([1, 28, 28], 64, 100).layers, (100,))
     assert round(sum(layer.macs for layer in layers) / 1e6, 2) == 51.74
+
+
+def test_layers_are_measured_under_their_names_in_whole_numbers_and_nothing_is_printed(capsys):
+    network = nn.Sequential()
+    network.add_module("dense", nn.Linear(3, 4))
+    network.add_module("shape", nn.Unflatten(1, (2, 2)))
+    layers = measure(network, (3,))
+    assert layers == [Layer("dense", 12, 16, 4), Layer("shape", 0, 0, 4)]
+    assert all(type(layer.macs) is int for layer in layers)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_measuring_leaves_the_network_as_it_was():

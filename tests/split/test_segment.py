@@ -52,6 +52,27 @@ def test_pass_that_learns_steps_every_party_and_one_that_judges_none():
     assert all(torch.equal(weights[name], value) for name, value in whole.state_dict().items())
 
 
+def test_sessions_learn_on_copies_of_the_layers():
+    chain = begun()
+    learn(chain, [0])
+    assert not torch.equal(chain.finish()["0.weight"], network()[0].weight)
+    held = {name: value for segment in chain.parties.values() for name, value in segment.module.state_dict().items()}
+    assert all(torch.equal(value, held[name]) for name, value in network().state_dict().items())
+
+
+def test_party_that_nobody_asks_for_a_gradient_computes_none_and_learns_the_same():
+    (segment,) = segments(network(), {"a": 3}, "u", SUM).values()
+    weights, losses = [], []
+    for wanted in (True, False):
+        state, _ = segment.begin(segment.start(), Begin(1, 0, SGD, segment.module.state_dict()))
+        loss, gradient = segment.run(state, 0, "learn", INPUT, None, input_gradient=wanted)
+        assert (gradient is not None) == wanted
+        losses.append(loss)
+        weights.append(segment.finish(state, Finish(1))[1].weights)
+    assert losses[0] == losses[1]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_loss_may_depend_on_the_step():
     passes = {"learn": SUM["learn"].__class__(lambda output, step: output.sum() * step, learn=False)}
     chain = begun(passes=passes)

@@ -1,6 +1,9 @@
 import json
 import math
 from dataclasses import FrozenInstanceError, dataclass, replace
+from datetime import date
+from enum import Enum
+from pathlib import Path
 
 import pytest
 import torch
@@ -200,6 +203,11 @@ def test_a_key_twice_is_malformed_in_the_header_and_in_the_envelope():
         decode(framed(header, data), KINDS)
 
 
+def test_a_value_is_not_made_of_one_of_another_type():
+    with pytest.raises(Malformed, match="valid integer"):
+        decode(changed(Note(1), values={"number": "1"}), KINDS)
+
+
 def test_a_value_of_a_dataclass_with_more_fields_is_malformed():
     _, envelope, _ = parts(full())
     values = envelope["values"]
@@ -208,7 +216,7 @@ def test_a_value_of_a_dataclass_with_more_fields_is_malformed():
         decode(changed(full(), values=values), KINDS)
 
 
-@pytest.mark.parametrize("shape", [[3], [1], [2.0], ["2"], [True, 2], [-2], [-1, -2], 2, None])
+@pytest.mark.parametrize("shape", [[3], [1], [2.0], [1e30], ["2"], [True, 2], [-2], [-1, -2], [-1, 2**60], 2, None])
 def test_a_shape_that_is_not_that_of_the_data_is_malformed(shape):
     header, _, data = parts(Answer(torch.zeros(2)))
     header["values"]["shape"] = shape
@@ -396,11 +404,40 @@ class TestBothWays:
             carried(Answer(None))
 
     @pytest.mark.parametrize(
-        "wrong", [{"count": "3"}, {"count": 1.5}, {"detail": None}, {"name": b"x"}, {"loss": "low"}, {"flag": None}]
+        "wrong",
+        [
+            {"count": "3"},
+            {"count": 1.5},
+            {"detail": None},
+            {"name": b"x"},
+            {"loss": "low"},
+            {"flag": None},
+        ],
     )
     def test_a_value_of_another_type_is_not_sent(self, carried, wrong):
         with pytest.raises(ValueError, match=r"^[a-z]+: [a-z]+: 1 validation error"):
             carried(replace(full(), **wrong))
+
+    def test_a_dataclass_with_a_value_of_another_type_is_not_sent(self, carried):
+        with pytest.raises(ValueError, match=r"^full: detail: .*Expected `float`"):
+            carried(replace(full(), detail=Detail("fast", (1,))))
+
+    def test_values_that_json_writes_as_text_arrive_as_they_were(self, carried):
+        place = Place(Path("a/b"), Fraction.HALF, frozenset({3}), date(2026, 11, 30))
+        assert carried(place).plain() == place.plain()
+
+
+class Fraction(Enum):
+    HALF = "1/2"
+
+
+@dataclass(frozen=True, eq=False)
+class Place(Message):
+    kind = "place"
+    path: Path
+    fraction: Fraction
+    numbers: frozenset[int]
+    day: date
 
 
 @dataclass(frozen=True, eq=False)
@@ -409,7 +446,7 @@ class Sizes(Message):
     sizes: list[int]
 
 
-KINDS["sizes"] = Sizes
+KINDS |= {"sizes": Sizes, "place": Place}
 
 
 def test_what_can_be_sent_is_found_out_without_sending():

@@ -1,12 +1,14 @@
+from contextlib import suppress
+
 import pytest
 import torch
 from wire_parties import POLICY, Adder, Answer, Note, Question, content, question
 
 from fishbone.errors import Failed, Late, Malformed, Replayed, TooLarge, Unreachable
-from fishbone.wire.codec import Limits
+from fishbone.wire.codec import Limits, decode
 from fishbone.wire.memory import Memory
 from fishbone.wire.message import Refusal
-from fishbone.wire.testing import FakeClock, Fault, Faulty
+from fishbone.wire.testing import FakeClock, Fault, Faulty, faulty
 from fishbone.wire.traffic import Traffic
 
 
@@ -167,6 +169,19 @@ class TestRepeat:
         assert [type(one.message) for one in seen] == [Question, Refusal, Answer]
         assert link.ask("w", question()).values.tolist() == [2, 4]
 
+    def test_every_refusal_of_a_repeated_request_is_counted(self):
+        carrier, link = joined(Fault("repeat", kind="question", times=3))
+        for _ in range(4):
+            link.ask("w", question())
+        assert carrier.refused == {"replayed": 3}
+
+    @pytest.mark.parametrize("what", ["drop", "corrupt"])
+    def test_whether_the_refusal_of_a_repeated_request_arrives_is_nobodys_concern(self, what):
+        carrier, link = joined(Fault("repeat", kind="question"), Fault(what, kind="refusal"))
+        assert link.ask("w", question()).values.tolist() == [1, 2]
+        assert carrier.struck.total() == 2
+        assert carrier.refused == {}
+
     def test_a_repeated_reply_comes_in_place_of_the_next_one(self):
         carrier, link = joined(Fault("repeat", kind="answer"))
         assert link.ask("w", question()).values.tolist() == [1, 2]
@@ -208,6 +223,21 @@ class TestCorrupt:
             link.ask("w", question())
         assert total(carrier) == ([0, 0] if kind == "question" else [1, 2])
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_one_byte_of_a_spoilt_frame_is_another_and_the_frame_no_text(self, seed, monkeypatch):
+        def came(*faults):
+            frames = []
+            monkeypatch.setattr(faulty, "decode", lambda frame, *rest: frames.append(frame) or decode(frame, *rest))
+            _, link = joined(*faults, seed=seed)
+            with suppress(Malformed):
+                link.ask("w", question())
+            return frames[0]
+
+        sent, spoilt = came(), came(Fault("corrupt"))
+        assert len(spoilt) == len(sent)
+        (place,) = [index for index in range(len(sent)) if spoilt[index] != sent[index]]
+        assert spoilt[place] >= 128 > sent[place]
+
 
 class TestNan:
     def test_one_number_of_the_first_tensor_of_floats_is_nan_on_arrival_only(self):
@@ -223,6 +253,13 @@ class TestNan:
 
         assert {hit(seed) for seed in range(20)} == {(True, False), (False, True)}
         assert [hit(seed) for seed in range(9)] == [hit(seed) for seed in range(9)]
+
+    def test_without_a_seed_it_is_that_of_0(self):
+        def hits(**seed):
+            _, link = joined(Fault("nan", kind="answer", times=None), **seed)
+            return [tuple(link.ask("w", question()).values.isnan().tolist()) for _ in range(20)]
+
+        assert hits() == hits(seed=0)
 
     def test_messages_without_floats_pass_by(self):
         def whole(state, request, link):

@@ -109,6 +109,11 @@ def test_frames_are_limited_with_the_codec():
         link.ask("w", Question(torch.zeros(2), "x" * 100))
 
 
+def test_without_the_codec_there_is_no_frame_to_limit():
+    _, link = joined(limits=Limits(frame=1))
+    assert link.ask("w", question()).values.tolist() == [1, 2]
+
+
 def test_a_message_with_a_value_of_another_type_is_the_senders_mistake():
     for through_codec in (False, True):
         traffic = Traffic()

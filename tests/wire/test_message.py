@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from wire_parties import Answer, Detail, Full, Note, content, full
 
-from fishbone.wire.message import Envelope, Message, Refusal, layout
+from fishbone.wire.message import Envelope, Message, Refusal, layout, per_class
 
 
 def test_layout_says_the_form_of_every_field_in_order():
@@ -149,3 +149,10 @@ def test_messages_and_envelopes_do_not_change_and_equal_only_themselves():
 def test_a_refusal_has_a_status_and_a_reason():
     assert Refusal.kind == "refusal"
     assert Refusal("late", "why").plain() == {"status": "late", "reason": "why"}
+
+
+def test_what_is_found_out_per_class_is_found_out_once():
+    asked = []
+    name = per_class(lambda message: asked.append(message) or message.__name__)
+    assert [name(Note), name(Full), name(Note)] == ["Note", "Full", "Note"]
+    assert asked == [Note, Full]

@@ -46,8 +46,12 @@ SESSION = {
     "session.intra_op.allow_spinning": "0",
     "session.set_denormal_as_zero": "1",
 }
-DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-DTYPES["tensor(uint8)"] = np.uint8
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
 FLAGS = "avx avx2 avx512f avx512_vnni avx_vnni avx512_bf16 amx_int8 amx_bf16 asimddp i8mm bf16 sve hypervisor"
 COMPILE = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
 AGENT = Path(__file__).resolve()
@@ -59,6 +63,7 @@ WINDOW_SECONDS = 10  # of the run without rest
 
 
 def main(arguments: list[str]) -> None:
+    """Do what the task file says, and print what came of it as one JSON document."""
     task_file = Path(arguments[0]).resolve()
     os.chdir(task_file.parent)
     task = json.loads(task_file.read_text(encoding="utf-8"))
@@ -161,6 +166,7 @@ def child(task_file: Path, arguments: list[str], timeout: float, state: dict | N
 
 
 def open_session(file: str, threads: int, profile: str | None = None) -> ort.InferenceSession:
+    """A session of ONNX Runtime that computes on so many threads, one operator at a time."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -184,7 +190,8 @@ class SparseSession:
     """A plan in the sparse runtime, with those methods of `onnxruntime.InferenceSession` that are used here."""
 
     def __init__(self, library: str, plan: str, batch: int = 1, threads: int = 1) -> None:
-        """
+        """Load the library and the plan.
+
         Raises:
             ValueError: the plan is damaged or written for another version.
         """
@@ -203,6 +210,7 @@ class SparseSession:
         self.lanes = self._library.fb_lanes()
 
     def get_inputs(self) -> list:
+        """The one input, as ONNX Runtime describes its own."""
         return [SimpleNamespace(name="image", type="tensor(float)", shape=list(self.shape))]
 
     def run(self, _outputs: list[str] | None, feed: dict) -> list[np.ndarray]:
@@ -263,6 +271,7 @@ def failures(record: dict, status: str = "unsupported"):
 
 
 def check_hash(model: dict, record: dict) -> None:
+    """Write into the record that the model's file was refused, or is not the one that was sent."""
     if model["refused"]:
         record.update(status="unsupported", message=model["refused"])
         return
@@ -272,6 +281,7 @@ def check_hash(model: dict, record: dict) -> None:
 
 
 def one_feed(session, vectors, model: dict) -> dict:
+    """The input of one run, by its name in the graph."""
     if (key := f"{model['vectors']}.feed") not in vectors:
         raise ValueError("the host could not run it, so it sent no inputs")
     return {session.get_inputs()[0].name: vectors[key]}
@@ -294,7 +304,8 @@ def run_all(session: ort.InferenceSession, inputs: np.ndarray, output: str, prep
 
 def check_models(task: dict, records: list[dict], deadline: float) -> tuple[dict[int, dict], bool]:
     """Parity and accuracy, a model at a time → ({index: feed of one run} of what works, whether time sufficed)."""
-    feeds, vectors = {}, np.load(task["vectors"])
+    feeds: dict[int, dict] = {}
+    vectors = np.load(task["vectors"])
     data = None if task["images"] is None else dict(np.load(task["images"]))
     for index, record in enumerate(records):
         if time.monotonic() > deadline:
@@ -349,8 +360,8 @@ def prepare(images: np.ndarray, mean: list | None, std: list | None, dtype) -> n
     pixels = images.transpose(0, 3, 1, 2)
     if dtype is np.uint8:
         return np.ascontiguousarray(pixels)
-    mean, std = (np.float32(values)[:, None, None] for values in (mean, std))
-    return np.ascontiguousarray((pixels.astype(np.float32) / 255 - mean) / std, dtype=dtype)
+    shift, scale = (np.array(values, np.float32)[:, None, None] for values in (mean, std))
+    return np.ascontiguousarray((pixels.astype(np.float32) / 255 - shift) / scale, dtype=dtype)
 
 
 # ---- cold start
@@ -399,13 +410,15 @@ def warm_rounds(task: dict, feeds: dict, records: list[dict], deadline: float) -
     time is cut into sittings that load every model anew. Blocks go to the records: nanoseconds by
     ``[sitting][round][run]``.
     """
-    control = {"name": CONTROL, "status": "ok", "blocks_ns": []}
-    kept = {index: records[index] for index in feeds}
+    blocks: list = []
+    control = {"name": CONTROL, "status": "ok", "blocks_ns": blocks}
+    kept: dict[int | str, dict] = {index: records[index] for index in feeds}
     if task["baseline"] in kept:
         kept[CONTROL] = control
     say(f"{task['sittings']} sittings of {len(kept)} sessions, {task['seconds']:g} s each in all")
     shuffle = random.Random(task["seed"]).shuffle
-    before, began, spent, full = pressure(), time.monotonic(), Counter(), True
+    before, began, full = pressure(), time.monotonic(), True
+    spent: Counter[str] = Counter()
     for _ in range(task["sittings"]):
         present = [key for key in kept if kept[key]["status"] == "ok"]
         shuffle(present)
@@ -415,7 +428,7 @@ def warm_rounds(task: dict, feeds: dict, records: list[dict], deadline: float) -
         sitting(task, present, kept, feeds, shuffle, deadline, spent)
     full &= time.monotonic() < deadline
     ratio = spent["wall"] / spent["cpu"] if task["threads"] == 1 and spent["cpu"] else None
-    return control["blocks_ns"], contention(before, pressure(), time.monotonic() - began, ratio), full
+    return blocks, contention(before, pressure(), time.monotonic() - began, ratio), full
 
 
 def sitting(task: dict, present: list, kept: dict, feeds: dict, shuffle, deadline: float, spent: Counter) -> None:
@@ -444,7 +457,8 @@ def sitting(task: dict, present: list, kept: dict, feeds: dict, shuffle, deadlin
 
 def warm_up(session: ort.InferenceSession, feed: dict, task: dict) -> int:
     """Runs for a while; returns how many runs fill one block."""
-    took, until = [], time.monotonic() + task["warmup_seconds"] / task["sittings"]
+    took: list[int] = []
+    until = time.monotonic() + task["warmup_seconds"] / task["sittings"]
     while len(took) < WARM_UP_RUNS or time.monotonic() < until:
         began = time.perf_counter_ns()
         session.run(None, feed)
@@ -465,20 +479,22 @@ def timed_block(session: ort.InferenceSession, feed: dict, repeats: int) -> tupl
 
 def sustained(task: dict, feeds: dict, record: dict, deadline: float) -> tuple[list[dict], bool]:
     """(windows of the baseline's runs without rest, whether the time asked for was spent): a warm device may slow."""
-    windows, index = [], task["baseline"]
+    windows: list[dict] = []
+    index = task["baseline"]
     if not task["sustained_seconds"] or record["status"] != "ok" or index not in feeds:
         return windows, True
     say(f"{record['name']} without rest, {task['sustained_seconds']:g} s")
     session, count = open_model(task["models"][index], task), max(2, round(task["sustained_seconds"] / WINDOW_SECONDS))
     for _ in range(count):
-        took, until = [], min(deadline, time.monotonic() + task["sustained_seconds"] / count)
-        throttled = throttle_events()
+        took: list[int] = []
+        until = min(deadline, time.monotonic() + task["sustained_seconds"] / count)
+        before = throttle_events()
         while not took or time.monotonic() < until:
             began = time.perf_counter_ns()
             session.run(None, feeds[index])
             took.append(time.perf_counter_ns() - began)
-        if throttled is not None:
-            throttled = throttle_events() - throttled
+        after = throttle_events()
+        throttled = None if before is None or after is None else after - before
         window = {"runs": len(took), "median_ns": float(np.median(took)), "throttle_events": throttled}
         windows.append(window | {"celsius": hottest(), "megahertz": clock_rate()})
         if time.monotonic() > deadline:
@@ -499,7 +515,8 @@ def operators(model: dict, feed: dict, task: dict) -> list[dict]:
         for _ in range(PROFILED_RUNS):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    nodes, spent = Counter(), Counter()
+    nodes: Counter[tuple[str, str]] = Counter()
+    spent: Counter[tuple[str, str]] = Counter()
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             kind = event["args"]["op_name"], event["args"]["provider"]
@@ -526,7 +543,7 @@ def pressure() -> dict:
     ticks = [int(field) for field in read("/proc/stat").partition("\n")[0].split()[1:9]]
     stalled = re.search(r"some .*total=(\d+)", read("/proc/pressure/cpu"))
     try:
-        import resource
+        import resource  # Windows has none
 
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     except ImportError:
@@ -540,6 +557,8 @@ def pressure() -> dict:
 
 
 def contention(before: dict, after: dict, seconds: float, wall_over_cpu: float | None) -> dict:
+    """How much others took of the processor between two looks at its counters; None where it does not tell."""
+
     def change(key):
         return None if before[key] is None else after[key] - before[key]
 
@@ -566,6 +585,7 @@ def clock_rate() -> float | None:
 
 
 def highest(folder: str, pattern: str, unit: float) -> float | None:
+    """The largest number in the files of this pattern, times the unit; None where there is none."""
     found = [int(text) for file in Path(folder).glob(pattern) if (text := read(file).strip()).lstrip("-").isdigit()]
     return max(found) * unit if found else None
 
@@ -605,6 +625,7 @@ def environment() -> dict:
 
 
 def read(file: str | Path) -> str:
+    """The text of a file, or nothing where it cannot be read."""
     try:
         return Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -612,6 +633,7 @@ def read(file: str | Path) -> str:
 
 
 def say(text: str) -> None:
+    """Tell people what is being done; the answer goes to stdout, this does not."""
     print(f"agent: {text}", file=sys.stderr, flush=True)
 
 

@@ -60,7 +60,7 @@ def read(
     Args:
         metadata: all of the file's metadata.
         outputs: what the host computed, by name, in the graph's order.
-        count: for how many inputs.
+        count: how many inputs the outputs belong to.
         raw: the graph takes uint8.
         dataset: whose classes it should tell; None: nothing is asked.
     """

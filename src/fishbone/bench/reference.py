@@ -32,7 +32,7 @@ def reference(file: Path, dataset: Dataset | None, seed: int) -> tuple[dict[str,
     """Inputs of a file with the host's outputs, and how to read it.
 
     Args:
-        file: the ONNX file.
+        file: the ONNX file that is to be run.
         dataset: where inputs come from; None: they are noise.
         seed: decides which images, or the noise.
 

@@ -57,9 +57,9 @@ def measured(
     """As `measure`, each result as soon as its device is done.
 
     Args:
-        models: ONNX files.
+        models: ONNX files of any origin with one image input.
         dataset: data set for accuracy; None: random inputs.
-        devices: by name.
+        devices: the devices to measure on, by name.
         baseline: the place among ``models`` of the one that speed-ups refer to.
         procedure: how long and how often to measure.
         say: is told what takes time before the first device begins.

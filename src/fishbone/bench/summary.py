@@ -34,8 +34,8 @@ def summarise(
     """Percentiles, intervals and verdicts of fishbone.bench.timing. A device that failed gives a result as well.
 
     Args:
-        device: its name.
-        kind: how it is reached.
+        device: the name that people gave it.
+        kind: how it is reached, such as ``local`` or ``ssh``.
         outcome: what came of running the agent there.
         task: what the agent was told.
         facts: of the task's ONNX files, in their order.

@@ -52,10 +52,10 @@ def write_task(
     """Write ``task.json`` and the arrays that it names into ``folder``.
 
     Args:
-        models: ONNX files.
+        models: ONNX files of any origin with one image input.
         baseline: the place among ``models`` of the one that the others are compared with.
         dataset: its validation images are inputs, its test images give accuracy; None: inputs are noise.
-        procedure: how to measure.
+        procedure: how long and how often to measure.
         folder: an empty one; it can be sent to a device as it is.
         sparse: places of the models that the sparse runtime runs as well.
 

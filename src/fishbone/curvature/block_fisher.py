@@ -26,7 +26,7 @@ class BlockFisher:
     """Estimator of the inverse in blocks; see `fishbone.curvature.protocol.Estimator`.
 
     Args:
-        layout: the weights.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
         matrices: model → (blocks, B, B) undamped matrices: `block_matrices`.
         gamma: damping, in units of F.
         block: B, the weights in a block.
@@ -98,8 +98,8 @@ def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
     """Invert M matrix M + gamma I for each block, in float64, ``CHUNK`` blocks at a time.
 
     Args:
-        matrices: (blocks, B, B).
-        gamma: damping.
+        matrices: (blocks, B, B), the undamped blocks of F.
+        gamma: the damping that is added to F's diagonal.
         mask: (blocks, B), M's diagonal.
 
     Returns:
@@ -115,8 +115,8 @@ def inverse_blocks(matrices: Tensor, gamma: float, mask: Tensor) -> Tensor:
 
 def in_blocks(vectors: Tensor, block: int) -> Tensor:
     """Cut one layer's (…, size) into (…, blocks, B), with zeros where the last block is short."""
-    cut: Tensor = F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
-    return cut
+    blocks: Tensor = F.pad(vectors, (0, -vectors.shape[-1] % block)).unflatten(-1, (-1, block))
+    return blocks
 
 
 def counts(sizes: Sequence[int], block: int) -> list[int]:

@@ -51,7 +51,7 @@ class Drift:
 
         Args:
             model: the network, as it is.
-            direction: (d,).
+            direction: (d,), a change of the prunable weights.
         """
         length = direction.norm()
         if length == 0:

@@ -34,11 +34,11 @@ class FishLeg:
     did not fall is put back.
 
     Args:
-        layout: the weights.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
         gradients: rows; the first ``learning.held_out`` images are kept apart.
         statistics: model → what the start is made of: `start_statistics`, remembered or not.
         gamma: damping, in units of F.
-        learning: how to learn.
+        learning: form and start of Q, and how it is learnt from there.
         seed: decides the random directions; the same seed gives the same directions.
     """
 
@@ -119,6 +119,7 @@ class FishLeg:
                 names = "step", "exp_avg", "exp_avg_sq"
                 kept = {n: state[f"{index}/{part}/{n}"] for n in names if f"{index}/{part}/{n}" in state}
                 if kept:
+                    assert self.optimiser is not None, "something was learnt"
                     self.optimiser.state[parameter].update(kept)
 
     def _take(self, layers: list[KroneckerInverse]) -> None:
@@ -183,9 +184,9 @@ def start_layers(layout: Layout, statistics: list[Any], gamma: float, learning: 
     """Make each layer's Q before any learning.
 
     Args:
-        layout: the weights.
-        statistics: see `start_statistics`.
-        gamma: damping.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
+        statistics: one entry a layer, as `start_statistics` gives them.
+        gamma: the damping that is added to F's diagonal.
         learning: says in which form, and from which start.
     """
     place = _place(learning)

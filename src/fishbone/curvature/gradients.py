@@ -38,8 +38,8 @@ class LayerGradients:
     """One layer's part of a batch, with a list entry for each call of the layer in the forward pass.
 
     Attributes:
-        module: the layer.
-        inputs: as given to it, (B, …).
+        module: the layer itself, Conv2d or Linear.
+        inputs: what was given to it, (B, …).
         deltas: gradient at the output, (B, K, groups, o / groups, positions), K directions.
     """
 
@@ -62,7 +62,7 @@ class Gradients:
     """Gradient rows of ``inputs`` for any state of the network.
 
     Attributes:
-        layout: the weights.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
         inputs: images (N, …), augmented as in training.
         kind: which directions; see the module's docstring.
         likelihood: what the network's outputs mean.

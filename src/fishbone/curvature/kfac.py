@@ -22,7 +22,7 @@ class Kfac:
     """Estimator of one Kronecker product a layer; see `fishbone.curvature.protocol.Estimator`.
 
     Args:
-        layout: the weights.
+        layout: the prunable weights, and where each layer's lie in one vector (d,).
         spectra: model → one `Spectrum` a layer: `kfac_spectra` or `ekfac_spectra`, remembered or not.
         gamma: damping, in units of F.
     """

@@ -92,7 +92,7 @@ def along_modes(matrices: list[Tensor] | tuple[Tensor, ...], vectors: Tensor) ->
 
     Args:
         matrices: two, (o, o) and (n, n), or three, (o, o), (i, i) and (k, k).
-        vectors: (…, o, n).
+        vectors: (…, o, n), weights or gradients of the layer.
     """
     first, *others = matrices
     turned = first @ vectors
@@ -122,9 +122,9 @@ def auxiliary_loss(layer: KroneckerInverse, curved: Tensor, gamma: float, mask: 
     exact but for the middle term, which is averaged over ``u``. Its unrestricted minimum is -½ tr (F + gamma I)^-1.
 
     Args:
-        layer: Q.
+        layer: the layer's model of Q.
         curved: tr(QFQ) = Σ ||M Q M row||² / images, a scalar.
-        gamma: damping.
+        gamma: the damping that is added to F's diagonal.
         mask: (o, n) of 0 and 1.
         u: (m, o, n), Gaussian; the same for losses that are compared.
     """

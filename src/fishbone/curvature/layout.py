@@ -86,7 +86,7 @@ def prunable(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str,
     weights (``requires_grad`` False) unless they are asked for.
 
     Args:
-        model: any network.
+        model: any network with Conv2d or Linear layers.
         names: weights asked for in place of those; returned as they are if they can be pruned.
 
     Raises:

@@ -67,9 +67,9 @@ def learn(
         optimiser: holds each factor in a parameter group of its own, in the layers' order.
         batches: endless; a step takes one, piece by piece, each of a few images.
         masks: of 0 and 1, one (o, n) a layer.
-        gamma: damping.
-        learning: how to learn.
-        steps: of Adam.
+        gamma: the damping that is added to F's diagonal.
+        learning: how directions are drawn and what is minimised.
+        steps: how many steps of Adam are taken.
         draws: (step, layer) → generator of the directions u, which are drawn again for every piece, not kept.
     """
     sizes = [size for layer in layers for size in _sizes(layer)]
@@ -100,9 +100,9 @@ def surrogate(
     Each direction's is divided by ||v||², so that the scale of u does not matter.
 
     Args:
-        layer: Q.
+        layer: the layer's model of Q.
         rows: gradient rows, (images, K, o, n).
-        gamma: damping.
+        gamma: the damping that is added to F's diagonal.
         mask: (o, n) of 0 and 1.
         u: directions, (m, o, n), zero outside the mask.
         precondition: whether the residual is multiplied by Q; see `Learning`.
@@ -129,7 +129,7 @@ def directions(learning: Learning, rows: Tensor, mask: Tensor, generator: torch.
         learning: says how many, and from what.
         rows: gradient rows, (images, K, o, n).
         mask: (o, n) of 0 and 1.
-        generator: what draws them.
+        generator: draws them; the same one draws the same.
     """
     most = max(1, ROW_BYTES // (mask.numel() * mask.element_size()))
     for first in range(0, learning.directions, most):

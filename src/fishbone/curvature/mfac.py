@@ -59,7 +59,7 @@ def half_inverse(rows: Tensor, gamma: float) -> Tensor:
 
     Args:
         rows: (N, d) gradient rows.
-        gamma: damping.
+        gamma: the damping that is added to F's diagonal.
     """
     gram = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for part in rows.split(1 << 12, dim=1):  # short sums stay exact enough in the rows' precision, at twice the speed

@@ -43,6 +43,7 @@ class Estimator(Protocol):
 
         Args:
             positions: (G, c) int64, within the part; a group's weights belong to one output.
+            part: the part's place in ``parts``.
         """
 
     def state(self) -> dict[str, Tensor]:

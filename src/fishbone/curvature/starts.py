@@ -14,7 +14,7 @@ def isotropic_start(shape: tuple[int, ...], gamma: float, place: Place) -> Krone
 
     Args:
         shape: sizes of the modes, (o, n) or (o, i, k).
-        gamma: damping.
+        gamma: the damping that is added to F's diagonal.
         place: where the diagonal stands; see `KroneckerInverse`.
     """
     first, *others = shape
@@ -28,7 +28,7 @@ def diagonal_start(squares: Tensor, shape: tuple[int, ...], gamma: float, place:
     Args:
         squares: diag F as (o, n).
         shape: sizes of the modes, (o, n) or (o, i, k).
-        gamma: damping.
+        gamma: the damping that is added to F's diagonal.
         place: where the diagonal stands; see `KroneckerInverse`.
     """
     return KroneckerInverse((squares + gamma).log() / -2, tuple(torch.eye(size) for size in shape), place)

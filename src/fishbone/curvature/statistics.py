@@ -33,7 +33,7 @@ def row_spectra(
 
     Args:
         model: the network, as it is.
-        gradients: its gradient rows.
+        gradients: rows of its gradients on the curvature images.
         modes: each layer's modes, (o, n) or (o, i, k).
         start: the images before it are left out.
     """

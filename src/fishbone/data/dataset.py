@@ -43,6 +43,7 @@ class Dataset:
 
     @property
     def classes(self) -> int:
+        """How many classes there are."""
         return len(self.class_names)
 
     @property
@@ -61,7 +62,7 @@ class Dataset:
         Args:
             name: ``train``, ``validation`` or ``test``.
         """
-        import torch
+        import torch  # here, as data are prepared and measured without it
 
         indices = getattr(self, name)
         return torch.from_numpy(self.normalise(self.images[indices])), torch.from_numpy(self.labels[indices])
@@ -80,8 +81,11 @@ def save_dataset(
     """Write the canonical file; mean and standard deviation come from the train split alone.
 
     Args:
-        path: of the ``.npz``.
-        images, labels, train, validation, test, class_names: as the module's docstring has them.
+        path: where the ``.npz`` is written.
+        images: (N, H, W, C) uint8 images of all splits.
+        labels: (N,) class of each image, from 0.
+        train, validation, test: positions in ``images``, disjoint, none empty.
+        class_names: a name for each class, in the order of their numbers.
     """
     counts = _histogram(images, train)
     levels = np.arange(256) / 255

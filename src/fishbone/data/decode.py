@@ -53,9 +53,9 @@ def decoded(
         raise InputError("no training image", file=", ".join(files), remedy="Add images.")
     images = decode(items, threads)
     labels = np.array([item.label for item in items], dtype=np.int64)
-    cut = len(training)
-    held_out = None if test is None else Labelled(images[cut:], labels[cut:])
-    return RawData(Labelled(images[:cut], labels[:cut]), held_out, class_names, files)
+    border = len(training)
+    held_out = None if test is None else Labelled(images[border:], labels[border:])
+    return RawData(Labelled(images[:border], labels[:border]), held_out, class_names, files)
 
 
 def decode(items: Sequence[Encoded], threads: int) -> np.ndarray:
@@ -64,7 +64,7 @@ def decode(items: Sequence[Encoded], threads: int) -> np.ndarray:
     Raises:
         InputError: an image is damaged, has another size than the first, or not 8 bits a channel.
     """
-    from tqdm import tqdm
+    from tqdm import tqdm  # here, as parameters name the sources, and need none of their libraries
 
     height, width, _ = _pixels(items[0], None)[0].shape
     images = np.empty((len(items), height, width, 3), dtype=np.uint8)
@@ -83,7 +83,7 @@ def decode(items: Sequence[Encoded], threads: int) -> np.ndarray:
 
 def _pixels(item: Encoded, size: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
     """RGB (H, W, 3) and whether the image is grey; the size is checked before the pixels are decoded."""
-    from PIL import Image
+    from PIL import Image  # here: see `decode`
 
     try:
         with Image.open(io.BytesIO(item.load()), formats=FORMATS) as image:

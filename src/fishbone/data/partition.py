@@ -19,9 +19,16 @@ def partition(spec: str, labels: np.ndarray, devices: int, generator: np.random.
     """Partition by name: ``iid``, ``shards-2`` (per device), ``dirichlet-0.5`` or ``quantity-0.5`` (concentration).
 
     Args:
-        spec: matches `PATTERN`.
+        spec: the partition's name and number; it matches `PATTERN`.
         labels: (N,) class of each sample.
         devices: number of devices; 0 gives an empty list.
+        generator: source of all draws; the same state gives the same partition.
+
+    Examples:
+        >>> labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+        >>> parts = partition("shards-1", labels, 2, np.random.default_rng(0))
+        >>> [labels[part].tolist() for part in parts]
+        [[0, 0, 0, 0], [1, 1, 1, 1]]
 
     Raises:
         InputError: some device would stay empty.

@@ -85,7 +85,7 @@ def obtain(request: Request, file: OfficialFile, subfolders: tuple[str, ...] = (
 
 def download(request: Request, file: OfficialFile) -> Path:
     """Fetch from the first mirror that has the file, else from its official address, into the cache."""
-    import pooch
+    import pooch  # here, as only what is not found is downloaded
     from requests import HTTPError, RequestException
 
     mirrors = [root.rstrip("/") for root in request.roots if "://" in root]

@@ -1,7 +1,7 @@
 """Train, validation and test: disjoint index sets that hold every sample exactly once.
 
-An official test split is kept as it is; without one, the test split is cut from all samples. The validation split
-is then cut from what remains for training. Cuts are stratified: each class gives its exact share, up to one sample.
+An official test split is kept as it is; without one, the test split is drawn from all samples. The validation split
+is then drawn from what remains for training. Cuts are stratified: each class gives its exact share, up to one sample.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def stratified(labels: np.ndarray, fraction: float, generator: np.random.Generat
 
     Args:
         labels: (N,) int64 class of each sample.
-        fraction: of the samples, in (0, 1).
+        fraction: the share of the samples, in (0, 1).
         generator: source of the choice.
 
     Returns:
@@ -40,10 +40,11 @@ def stratified_subset(labels: np.ndarray, count: int, generator: np.random.Gener
 
     Splits are sorted by class in many sources, so the first ones are no sample of them.
 
-    >>> from fishbone.seeding import numpy_generator
-    >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
-    >>> labels[stratified_subset(labels, 3, numpy_generator(0, "subset"))].tolist()
-    [0, 0, 1]
+    Examples:
+        >>> from fishbone.seeding import numpy_generator
+        >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+        >>> labels[stratified_subset(labels, 3, numpy_generator(0, "subset"))].tolist()
+        [0, 0, 1]
     """
     if count >= len(labels):
         return np.arange(len(labels))
@@ -54,6 +55,8 @@ def split(raw: RawData, *, seed: int, validation: float, test: float) -> dict[st
     """Join the raw splits and index them; the result fits `fishbone.data.dataset.save_dataset`.
 
     Args:
+        raw: what a source gave: training images, and test images where it has them.
+        seed: decides both cuts; the same seed gives the same ones.
         validation: fraction of the training split, in (0, 1).
         test: fraction of all samples, in (0, 1); used only when the source has no official test split.
 
@@ -69,8 +72,8 @@ def split(raw: RawData, *, seed: int, validation: float, test: float) -> dict[st
         held_out = len(labels) + np.arange(len(raw.test))
         images = np.concatenate([images, raw.test.images])
         labels = np.concatenate([labels, raw.test.labels])
-    cut = stratified(labels[training], validation, numpy_generator(seed, "prepare", "validation"))
-    indices = {"train": np.delete(training, cut), "validation": training[cut], "test": held_out}
+    drawn = stratified(labels[training], validation, numpy_generator(seed, "prepare", "validation"))
+    indices = {"train": np.delete(training, drawn), "validation": training[drawn], "test": held_out}
     for name, members in indices.items():
         if not len(members):
             blamed = "test" if name == "test" or not len(training) else "validation"

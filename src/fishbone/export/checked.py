@@ -54,7 +54,7 @@ def checked_export(
     proto = to_onnx(network, images.shape[1:], opset)
     gates.check_interface(proto, opset)
     gates.check_folded(proto)
-    gates.check_zeros(proto, kept(network))
+    gates.check_zeros(proto, not_zero(network))
     gates.check_size(proto, network)
     parity = gates.check_parity(proto, network, images, threads)
     weights, nonzero = count_weights(proto)
@@ -108,7 +108,7 @@ def some_images(dataset: Dataset, split: str, count: int, purpose: str) -> np.nd
     return dataset.normalise(dataset.images[members[chosen]])
 
 
-def kept(network: nn.Module) -> dict[str, np.ndarray]:
+def not_zero(network: nn.Module) -> dict[str, np.ndarray]:
     """Parameter's name → where it is not zero, for kernels (two dimensions or more)."""
     return {name: (value != 0).numpy() for name, value in network.named_parameters() if value.ndim >= 2}
 
@@ -117,7 +117,7 @@ def check_masks(network: nn.Module, masks: Mapping[str, Tensor], file: Path) -> 
     """Check that weights are zero wherever their masks are.
 
     Args:
-        network: the pruned network.
+        network: the network whose weights are looked at.
         masks: by name of the weight, True for weights that are left.
         file: where the masks were read, for the message.
 

@@ -10,7 +10,8 @@ KINDS: tuple[Int8Kind, ...] = get_args(Int8Kind)
 def as_kind(value: object) -> Int8Kind | None:
     """The kind of this name; None: there is none.
 
-    >>> as_kind("u8s8"), as_kind("s4"), as_kind(None)
-    ('u8s8', None, None)
+    Examples:
+        >>> as_kind("u8s8"), as_kind("s4"), as_kind(None)
+        ('u8s8', None, None)
     """
     return next((kind for kind in KINDS if kind == value), None)

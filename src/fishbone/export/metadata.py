@@ -16,8 +16,9 @@ def as_texts(facts: Mapping[str, object]) -> dict[str, str]:
     Args:
         facts: values that JSON can hold, by key.
 
-    >>> as_texts({"sparsity": 0.95, "data": {"name": "mnist5k"}})
-    {'fishbone.data': '{"name": "mnist5k"}', 'fishbone.sparsity': '0.95'}
+    Examples:
+        >>> as_texts({"sparsity": 0.95, "data": {"name": "mnist5k"}})
+        {'fishbone.data': '{"name": "mnist5k"}', 'fishbone.sparsity': '0.95'}
     """
     return {PREFIX + key: json.dumps(value, sort_keys=True) for key, value in sorted(facts.items())}
 
@@ -29,8 +30,9 @@ def value_of(metadata: Mapping[str, str], key: str) -> object:
         metadata: all of the file's metadata, as ONNX Runtime gives them.
         key: the fact's name without ``fishbone.``.
 
-    >>> value_of({"fishbone.sparsity": "0.95"}, "sparsity")
-    0.95
+    Examples:
+        >>> value_of({"fishbone.sparsity": "0.95"}, "sparsity")
+        0.95
     """
     try:
         return json.loads(metadata.get(PREFIX + key, "null"))

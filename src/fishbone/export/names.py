@@ -33,11 +33,13 @@ class NetworkName(NamedTuple):
 def parse_name(name: str) -> NetworkName:
     """Take a name apart; a name of another form is all method.
 
-    >>> parse_name("fls-0.95-u8s8")
-    NetworkName(method='fls', fraction=0.95, int8='u8s8')
-    >>> parse_name("obs-first-order-0.8"), parse_name("resnet-18")
-    (NetworkName(method='obs-first-order', fraction=0.8, int8=None), NetworkName(method='resnet-18', fraction=None, \
-int8=None))
+    Examples:
+        >>> parse_name("fls-0.95-u8s8")
+        NetworkName(method='fls', fraction=0.95, int8='u8s8')
+        >>> parse_name("obs-first-order-0.8")
+        NetworkName(method='obs-first-order', fraction=0.8, int8=None)
+        >>> parse_name("resnet-18")
+        NetworkName(method='resnet-18', fraction=None, int8=None)
     """
     found = _FORM.fullmatch(name)
     if found is None:

@@ -32,10 +32,11 @@ def origin(metadata: Mapping[str, str], name: str) -> Origin:
         name: the file's name without its suffix. `fishbone prune` does not write its method into networks, so it is
             taken from here, if the fraction in the name is the one that the metadata have.
 
-    >>> origin({"fishbone.parent": '"71a5"', "fishbone.parent_sparsity": "0.95"}, "fls-0.95")
-    Origin(method='fls', sparsity=0.95, int8=None)
-    >>> origin({}, "fls-0.95")
-    Origin(method=None, sparsity=None, int8=None)
+    Examples:
+        >>> origin({"fishbone.parent": '"71a5"', "fishbone.parent_sparsity": "0.95"}, "fls-0.95")
+        Origin(method='fls', sparsity=0.95, int8=None)
+        >>> origin({}, "fls-0.95")
+        Origin(method=None, sparsity=None, int8=None)
     """
     if PREFIX + "parent" not in metadata:
         return Origin()

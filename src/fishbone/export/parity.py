@@ -27,7 +27,8 @@ def same(relative: float, agreement: float) -> bool:
         relative: the largest difference over the largest output in magnitude; NaN is no agreement.
         agreement: fraction of inputs for which both name the same top class.
 
-    >>> same(2e-7, 1.0), same(2e-7, 0.99), same(float("nan"), 1.0)
-    (True, False, False)
+    Examples:
+        >>> same(2e-7, 1.0), same(2e-7, 0.99), same(float("nan"), 1.0)
+        (True, False, False)
     """
     return relative <= MAX_RELATIVE and agreement >= MIN_AGREEMENT

@@ -34,8 +34,11 @@ def lacks_vnni(machine: str, cpu_flags: Collection[str]) -> bool:
         machine: its architecture, as ``platform.machine()`` has it.
         cpu_flags: what it can do, as Linux names it.
 
-    >>> lacks_vnni("x86_64", {"avx2"}), lacks_vnni("x86_64", {"avx2", "avx_vnni"}), lacks_vnni("aarch64", {"asimddp"})
-    (True, False, False)
+    Examples:
+        >>> lacks_vnni("x86_64", {"avx2"}), lacks_vnni("x86_64", {"avx2", "avx_vnni"})
+        (True, False)
+        >>> lacks_vnni("aarch64", {"asimddp"})
+        False
     """
     return machine.lower() in X86 and bool(cpu_flags) and not any(flag in cpu_flags for flag in VNNI)
 

@@ -48,6 +48,7 @@ def quantise(proto: ModelProto, images: np.ndarray, activations: str) -> ModelPr
     Raises:
         ArgumentError: ``activations`` is none of `fishbone.export.int8.KINDS`.
     """
+    # Here, as it takes most of a second, which only int8 exports need.
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -17,8 +17,8 @@ def of_kind(reply: Message, kind: type[Kind], address: str) -> Kind:
     """The reply, known to be of this class.
 
     Args:
-        reply: what came.
-        kind: what should have come.
+        reply: the message that came.
+        kind: the class of the one that should have come.
         address: whom it came from, for the error.
 
     Raises:
@@ -54,9 +54,9 @@ def diverged(round_: int, epoch: int | None, step: int, what: What, value: Tenso
     """The message that says where a value is not finite, or None if all of it is.
 
     Args:
-        round_, epoch, step: see `Diverged`.
-        what: see `Diverged`.
-        value: any tensor.
+        round_, epoch, step: where training is, counted as in `Diverged`.
+        what: what the value is, for the message.
+        value: the tensor that should be finite, of any shape.
     """
     finite = value.isfinite()
     if finite.all():

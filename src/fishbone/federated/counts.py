@@ -28,6 +28,7 @@ class Counts:
 
     @property
     def bytes_vertical(self) -> int:
+        """All bytes that crossed in vertical groups."""
         return self.bytes_vertical_weights + self.bytes_vertical_embeddings
 
     def metrics(self) -> dict[str, int]:
@@ -43,8 +44,8 @@ def count(traffic: Mapping[Key, int], roles: Iterable[Role], left_out: Mapping[s
 
     Args:
         traffic: payload bytes by (sender, receiver, kind).
-        roles: all members.
-        left_out: member → status.
+        roles: all members, those left out too.
+        left_out: member → status of the error it was left out for.
     """
     horizontal = {role.id for role in roles if isinstance(role, HorizontalRole)}
     sums: Counter[str] = Counter()

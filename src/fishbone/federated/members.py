@@ -28,9 +28,11 @@ class Order:
     method: NamedMethod
 
     def train(self, prefix: str) -> Train:
+        """The message to whoever leads training, with the tensors of this prefix."""
         return Train(self.round, part(self.weights, prefix), part(self.beside, prefix), self.work, self.method)
 
     def begin(self, prefix: str) -> Begin:
+        """The message to a party of a group, with the tensors of this prefix."""
         return Begin(self.round, part(self.weights, prefix), part(self.beside, prefix), self.work, self.method)
 
 
@@ -43,7 +45,7 @@ def train(role: Role, order: Order, engine: Engine, field: str) -> Trained:
     """Let one member do its local work; a vertical group is whole or fails.
 
     Args:
-        role: the member.
+        role: the member that is to train.
         order: what it is sent.
         engine: where the member runs.
         field: the parameter that the learning rate comes from, for the message about divergence.

@@ -5,7 +5,7 @@ control variates: tensors under the names of weights, so that each party gets th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -29,7 +29,7 @@ class NamedMethod:
 class Train(Message):
     """Server → horizontal device or label holder: train from these weights; answered by `Update` or `Diverged`."""
 
-    kind: ClassVar[str] = "train"
+    kind = "train"
     round: int
     weights: dict[str, Tensor]
     beside: dict[str, Tensor]
@@ -41,7 +41,7 @@ class Train(Message):
 class Begin(Message):
     """Server → party: take these weights and wait for the label holder; answered by `Done`."""
 
-    kind: ClassVar[str] = "begin"
+    kind = "begin"
     round: int
     weights: dict[str, Tensor]
     beside: dict[str, Tensor]
@@ -53,7 +53,7 @@ class Begin(Message):
 class Finish(Message):
     """Server → party: the session is over; answered by `Update`."""
 
-    kind: ClassVar[str] = "finish"
+    kind = "finish"
     round: int
 
 
@@ -64,7 +64,7 @@ class Update(Message):
     ``loss`` is the mean training loss of the last local epoch in nats; None from a party, which sees no labels.
     """
 
-    kind: ClassVar[str] = "update"
+    kind = "update"
     round: int
     weights: dict[str, Tensor]
     beside: dict[str, Tensor]
@@ -75,7 +75,7 @@ class Update(Message):
 class EmbeddingRequest(Message):
     """Label holder → party: embed the samples of this step; answered by `Embedding` or `Diverged`."""
 
-    kind: ClassVar[str] = "embedding_request"
+    kind = "embedding_request"
     round: int
     step: int
 
@@ -84,7 +84,7 @@ class EmbeddingRequest(Message):
 class Embedding(Message):
     """Party → label holder: (B, embedding) float32."""
 
-    kind: ClassVar[str] = "embedding"
+    kind = "embedding"
     round: int
     step: int
     embedding: Tensor
@@ -94,7 +94,7 @@ class Embedding(Message):
 class EmbeddingGradient(Message):
     """Label holder → party: dL/d(embedding), (B, embedding) float32; answered by `Done`."""
 
-    kind: ClassVar[str] = "embedding_gradient"
+    kind = "embedding_gradient"
     round: int
     step: int
     gradient: Tensor
@@ -104,7 +104,7 @@ class EmbeddingGradient(Message):
 class Done(Message):
     """It was done, and there is nothing to say about it."""
 
-    kind: ClassVar[str] = "done"
+    kind = "done"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class Diverged(Message):
     ``epoch`` (None in a group's session, which counts its steps through) and ``step`` are counted from 1.
     """
 
-    kind: ClassVar[str] = "diverged"
+    kind = "diverged"
     round: int
     epoch: int | None
     step: int

@@ -69,14 +69,26 @@ def assign(
         labels: (N,) classes of the training split.
         horizontal, vertical: number of devices and of groups, not both 0.
         parties: parties of a group.
-        horizontal_partition, vertical_partition: see `fishbone.data.partition.partition`.
+        horizontal_partition, vertical_partition: how each pool is dealt, by a name that
+            `fishbone.data.partition.partition` knows.
+        seed: decides pools and partitions; the same seed gives the same roles.
+
+    Examples:
+        >>> roles = assign(
+        ...     np.arange(60) % 10, horizontal=2, vertical=1, parties=2, seed=0,
+        ...     horizontal_partition="iid", vertical_partition="iid",
+        ... )
+        >>> [(role.id, len(role.samples)) for role in roles]
+        [('h00000', 20), ('h00001', 20), ('v00000', 20)]
+        >>> roles[2].parties, roles[2].label_holder
+        (('v00000/party0', 'v00000/party1'), 'v00000/labels')
 
     Raises:
         InputError: too few samples for so many members.
     """
     order = numpy_generator(seed, "pools").permutation(len(labels))
-    cut = len(labels) * horizontal // (horizontal + vertical)
-    pools = np.sort(order[:cut]), np.sort(order[cut:])
+    border = len(labels) * horizontal // (horizontal + vertical)
+    pools = np.sort(order[:border]), np.sort(order[border:])
     own, shared = (
         [pool[part] for part in partition(spec, labels[pool], members, numpy_generator(seed, "partition", kind))]
         for pool, spec, members, kind in zip(
@@ -89,5 +101,6 @@ def assign(
 
 
 def vertical_role(group: str, samples: np.ndarray, parties: int) -> VerticalRole:
+    """A group with so many parties, whose addresses begin with its id."""
     addresses = tuple(f"{group}/party{p}" for p in range(parties))
     return VerticalRole(group, samples, addresses, f"{group}/labels")

@@ -43,8 +43,8 @@ class Federation:
     """A federation: who takes part, how to reach them, and what they do.
 
     Args:
-        roles: the members.
-        engine: where they run.
+        roles: the members, with their samples and addresses.
+        engine: where they run, and how they are asked.
         method: how they are weighed, what the server does, and what they do beside plain training.
         work: what each member does in a round.
         field: the parameter that the learning rate comes from, for messages.

@@ -18,7 +18,7 @@ class FederatedTraining:
     """`fishbone.nn.loop.Work` in rounds.
 
     Args:
-        federation: does a round.
+        federation: whose rounds are the steps.
         weights: the global network before the first round.
         validate: weights → ``{"loss", "accuracy"}`` on held-out data.
     """

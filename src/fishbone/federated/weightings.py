@@ -13,7 +13,14 @@ from fishbone.federated.roles import Role
 
 
 def class_half(roles: Sequence[Role]) -> dict[str, Fraction]:
-    """Member id → weight; a kind without members leaves all weight to the other."""
+    """Member id → weight; a kind without members leaves all weight to the other.
+
+    Examples:
+        >>> from fishbone.federated.roles import HorizontalRole, vertical_role
+        >>> roles = [HorizontalRole("h0", []), HorizontalRole("h1", []), vertical_role("v0", [], parties=2)]
+        >>> {member: str(share) for member, share in class_half(roles).items()}
+        {'h0': '1/4', 'h1': '1/4', 'v0': '1/2'}
+    """
     sizes = Counter(type(role) for role in roles)
     return {role.id: Fraction(1, len(sizes) * sizes[type(role)]) for role in roles}
 

@@ -17,11 +17,11 @@ class Absence:
     """A user was left out of the rest of a round.
 
     Args:
-        round: from 1.
+        round: the round's number, from 1.
         step: over all rounds from 0; None where it was before the first or after the last step.
-        user: its name.
+        user: the name of the user.
         status: that of the `LinkError`.
-        reason: what it says.
+        reason: the text of the error.
     """
 
     round: int

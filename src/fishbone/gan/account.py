@@ -39,9 +39,9 @@ def over_users(
     sends and receives: generated images, feedback and weights.
 
     Args:
-        generator: the server's.
-        layers: of the whole discriminator.
-        users: all of them.
+        generator: the server's, for its size.
+        layers: what the layers of the whole discriminator cost.
+        users: all of them, whoever was left out.
         sent: bytes by link and kind.
         pixels: values of an image, of 4 bytes each.
     """
@@ -85,8 +85,8 @@ def in_one_place(generator: Generator, layers: Sequence[Layer], images: int, pix
     """As `over_users`, for the one machine that all images were sent to.
 
     Args:
-        generator: the machine's.
-        layers: of the whole discriminator.
+        generator: the machine's, for its size.
+        layers: what the layers of the whole discriminator cost.
         images: real ones seen, each time anew.
         pixels: values of all images, which were sent once as uint8 (``bytes_raw_images``).
     """

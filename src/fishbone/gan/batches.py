@@ -43,6 +43,14 @@ def share_batch(batch: int, counts: list[int]) -> list[int]:
     So all users pass through their images in nearly the same number of steps, and the mean over the step's
     images is the mean over users with weights n_k / n, up to that rounding.
 
+    Args:
+        batch: images in a step, over all users.
+        counts: how many images each user owns.
+
+    Examples:
+        >>> share_batch(10, [600, 300, 100])
+        [6, 3, 1]
+
     Raises:
         InputError: the batch has fewer images than there are users.
     """

@@ -43,7 +43,7 @@ def update(answer: Message, round_: int, sent: Mapping[str, Tensor]) -> dict[str
     """The weights in the answer to `Finish`.
 
     Args:
-        answer: what came.
+        answer: the message that came.
         round_: that was to be finished.
         sent: the weights that the party began with.
 

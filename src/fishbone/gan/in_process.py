@@ -29,9 +29,9 @@ class InProcess:
     """A `fishbone.gan.game.Game`: the server's rounds and everybody else's state.
 
     Args:
-        rounds: the server's side.
+        rounds: the server's side of the game.
         memory: what carries its messages.
-        traffic: observes the memory.
+        traffic: observer of the memory that counts bytes.
         discriminator: the network that the users' devices hold parts of.
         shape: (channels, height, width) of an image.
     """
@@ -45,6 +45,7 @@ class InProcess:
 
     @property
     def generator(self) -> Generator:
+        """The server's, in training mode between rounds."""
         return self.rounds.server.generator
 
     @property
@@ -52,12 +53,14 @@ class InProcess:
         return self.rounds.absences
 
     def round(self, number: int) -> dict[str, float]:
+        """See `fishbone.gan.rounds.Rounds.round`."""
         return self.rounds.round(number)
 
     def own(self) -> dict[str, Tensor]:
         return self.rounds.pack()[0]
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The server, all parties and the bytes so far: (tensors, JSON)."""
         tensors, values = self.rounds.pack()
         parties = self.memory.pack()
         for address, packed in parties.items():
@@ -69,12 +72,14 @@ class InProcess:
         }
 
     def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Inverse of `pack`."""
         self.rounds.unpack(tensors, values["rounds"])
         parties = values["parties"].items()
         self.memory.unpack({address: Packed(under(f"party/{address}/", tensors), found) for address, found in parties})
         self.traffic.bytes = Counter({Key(*key): count for *key, count in values["traffic"]})
 
     def costs(self, rounds: int) -> dict[str, int]:
+        """What ``rounds`` rounds cost; see `fishbone.gan.account`."""
         layers = measure(self.discriminator, self.shape)
         costs = account.over_users(self.generator, layers, self.rounds.users, self.traffic.bytes, math.prod(self.shape))
         return costs | account.irregular(self.rounds.absences, self.rounds.restarts)
@@ -89,7 +94,7 @@ def over_users(
     Args:
         setting: what all methods share.
         population: users with their images and devices.
-        generator: the server's.
+        generator: the network that the server trains.
         discriminator: the network; its weights are the method's affair.
         method: decides what users begin with and how much their feedback weighs.
         field: the parameter that the learning rates come from.

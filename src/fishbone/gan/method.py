@@ -15,9 +15,9 @@ class Part:
     """A part of a user's discriminator.
 
     Args:
-        address: of the device that holds it.
-        layers: how many.
-        names: of their weights.
+        address: the address of the device that holds it.
+        layers: how many consecutive layers it has.
+        names: names of their weights in the whole discriminator.
     """
 
     address: str

@@ -33,7 +33,7 @@ class Owner:
 
     Args:
         name: of the user; with the seed it decides the order of the images.
-        segment: the first layers.
+        segment: the first layers of the user's discriminator.
         images: (n, C, H, W) in [-1, 1], which never leave.
         batch: how many of them a step takes.
         seed: decides the order of the images; the same seed gives the same order.
@@ -47,6 +47,7 @@ class Owner:
 
     @property
     def role(self) -> str:
+        """That of its segment, the first of the chain."""
         return self.segment.role
 
     def start(self) -> SegmentState:

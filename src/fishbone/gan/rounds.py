@@ -38,17 +38,17 @@ class Rounds:
     """See the module's docstring.
 
     Args:
-        server: owns the generator.
-        users: in any order.
+        server: owns the generator and its optimiser.
+        users: all users, in any order.
         method: decides weights and what a round begins with.
-        optimiser: of the discriminators' devices.
-        link: reaches the devices.
-        steps: of a round.
+        optimiser: how devices step their part of a discriminator.
+        link: the way in which devices are asked.
+        steps: how many a round has.
         field: the parameter that the learning rates come from; blamed for a divergence.
         deadline: seconds that an answer may take, with all that it needs of others; None is as long as it takes.
 
     Attributes:
-        absences: of users, so far.
+        absences: which users were left out of a round's rest so far, and why.
         restarts: how often a user began afresh, so far.
     """
 

@@ -1,11 +1,8 @@
-"""Images drawn from a generator, and the picture of some of them."""
-
-from pathlib import Path
+"""Images drawn from a generator, and from none."""
 
 import numpy as np
 import torch
 
-from fishbone.files import replacing
 from fishbone.gan.batches import noise, to_uint8
 from fishbone.nn.dcgan import Generator
 from fishbone.nn.evaluate import recalibrate_batch_norm
@@ -35,15 +32,3 @@ def draw(generator: Generator, count: int, seed: int) -> np.ndarray:
 def uniform(count: int, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
     """uint8 (count, *shape) of independent uniform pixels: what no generator should be as far as."""
     return generator.integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def write_grid(path: str | Path, images: np.ndarray, columns: int, zoom: int) -> None:
-    """PNG of uint8 (N, H, W, C) images, row by row; C is 1 or 3, N a multiple of ``columns``."""
-    from PIL import Image
-
-    count, height, width, channels = images.shape
-    rows = images.reshape(count // columns, columns, height, width, channels)
-    picture = rows.transpose(0, 2, 1, 3, 4).reshape(count // columns * height, columns * width, channels)
-    picture = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    with replacing(path) as temporary:
-        Image.fromarray(picture.squeeze(2) if channels == 1 else picture).save(temporary, format="PNG")

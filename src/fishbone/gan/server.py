@@ -20,7 +20,7 @@ class Server:
     """Holds the generator and its optimiser.
 
     Args:
-        generator: in training mode.
+        generator: the generator, in training mode.
         optimiser: how its parameters are stepped.
         seed: decides the noise; the same seed gives the same noise at each step.
     """

@@ -64,7 +64,7 @@ class Population:
         images: (n, C, H, W) in [-1, 1].
         parts: positions of each user's images.
         devices: of each user, the owner of its images first.
-        observers: see every message.
+        observers: each sees every message; see `fishbone.wire.memory.Memory`.
         carrier: makes of a policy and observers what carries the messages.
     """
 

@@ -17,7 +17,7 @@ class Training:
     """A `fishbone.nn.loop.Work` whose steps are a game's rounds.
 
     Args:
-        game: is played.
+        game: the game whose rounds are the steps.
         measure: called after each round; must not change what the next one depends on.
     """
 

@@ -15,6 +15,14 @@ def weighted_mean(parts: Mapping[str, tuple[Fraction, Mapping[str, Tensor]]]) ->
 
     Returns:
         float64 tensors, which the caller rounds to the type that it wants.
+
+    Examples:
+        >>> import torch
+        >>> weighted_mean({
+        ...     "a": (Fraction(1, 4), {"w": torch.tensor([0.0, 4.0])}),
+        ...     "b": (Fraction(3, 4), {"w": torch.tensor([4.0, 0.0])}),
+        ... })
+        {'w': tensor([3., 1.], dtype=torch.float64)}
     """
     mean: dict[str, Tensor] = {}
     for owner in sorted(parts):

@@ -50,7 +50,7 @@ class Checkpoint:
         """Replace the checkpoint; a kill during the call leaves the previous one.
 
         Args:
-            tensors: by name; they are copied.
+            tensors: what is kept, by name; they are copied.
             state: what else the work needs to go on, fit for JSON.
         """
         if self.path is not None:

@@ -58,6 +58,7 @@ class Generator(nn.Module):
         _glorot(self)
 
     def forward(self, noise: Tensor) -> Tensor:
+        """(B, latent) noise → (B, C, H, W) images in [-1, 1]."""
         images: Tensor = self.layers(noise)
         return images
 

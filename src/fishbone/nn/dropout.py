@@ -23,6 +23,7 @@ class KeyedDropout(nn.Module):
         self.key: tuple[str | int, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Drop elements as the key says, and scale the others up; in eval mode all pass."""
         if not self.training or self.probability == 0:
             return x
         generator = torch_generator(self.seed, "dropout", self.layer, *self.key)

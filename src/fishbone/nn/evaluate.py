@@ -19,7 +19,7 @@ def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int = 128)
     Args:
         model: gives logits (B, classes); left in the mode that it was in.
         inputs: (N, C, H, W) float32, or what else the model takes; N along the first axis.
-        labels: (N,) int64.
+        labels: (N,) int64 classes of the inputs.
         batch: how many inputs are taken at once.
     """
     loss = correct = 0.0

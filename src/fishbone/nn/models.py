@@ -44,7 +44,7 @@ def load_model(path: str | Path) -> tuple[nn.Module, Sidecar]:
     """The network in eval mode, and its sidecar.
 
     Args:
-        path: what `save_model` wrote.
+        path: the ``.safetensors`` that `save_model` wrote, with its ``.json`` beside it.
 
     Raises:
         InputError: a file is missing or damaged, or weights and sidecar do not belong together.
@@ -59,7 +59,7 @@ def restore(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor], file
 
     Args:
         architecture: as `build` takes it, from the sidecar of ``file``.
-        tensors: by name, read from ``file``.
+        tensors: the network's weights by name, read from ``file``.
         file: the weights, for the messages.
 
     Raises:

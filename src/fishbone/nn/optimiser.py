@@ -13,13 +13,21 @@ class Optimiser:
     """SGD (with momentum, Nesterov's or not) or Adam (Kingma & Ba 2015, arXiv 1412.6980).
 
     Args:
-        name: ``sgd`` or ``adam``.
+        name: the algorithm's, ``sgd`` or ``adam``.
         learning_rate: the step size; a schedule may change it later.
         momentum: of SGD: the share of the last step that is taken again; 0 is plain descent.
         nesterov: whether SGD looks ahead along its momentum.
         weight_decay: factor of the weights that is added to their gradient.
         betas: of Adam: how slowly its means of gradients and of their squares forget, in [0, 1).
         eps: of Adam: what is added to the root of the mean square, against division by zero.
+
+    Examples:
+        >>> weight = nn.Parameter(torch.tensor([1.0]))
+        >>> optimiser = Optimiser("sgd", learning_rate=0.5).make([weight])
+        >>> (3 * weight).sum().backward()
+        >>> apply(optimiser)
+        >>> weight.tolist()
+        [-0.5]
     """
 
     name: Literal["sgd", "adam"]

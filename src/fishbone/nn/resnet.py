@@ -15,7 +15,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut; 1x1 projection where the shape changes (option B).
 
     Args:
-        inputs, outputs: channels.
+        inputs, outputs: channels that go in and come out.
         stride: of the first convolution and of the projection.
     """
 
@@ -39,9 +39,9 @@ class ResNet(nn.Module):
     """A ResNet for small images; `features` is what its last layer reads.
 
     Args:
-        depth: layers with weights, 18 or 6n+2.
+        depth: number of layers with weights, 18 or 6n+2.
         width: channels of the first group.
-        channels: of the images.
+        channels: of the images: 1 grey, 3 colours.
         classes: how many logits there are.
     """
 
@@ -74,7 +74,7 @@ def layout(depth: int) -> tuple[int, ...]:
     """Blocks in each group.
 
     Args:
-        depth: layers with weights.
+        depth: number of layers with weights, 18 or 6n+2.
 
     Raises:
         ArgumentError: the depth is neither 18 nor 6n+2.

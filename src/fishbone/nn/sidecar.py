@@ -28,7 +28,7 @@ class Sidecar(BaseModel):
 
     Args:
         architecture: ``{"name": one of fishbone.nn.models.ARCHITECTURES, **its keyword arguments}``.
-        data: what it was trained on.
+        data: the data set that it was trained on.
         parent: SHA-256 of the file that the weights came from; None where they were trained from drawn ones.
         mean, std: by channel; its inputs are pixels scaled to [0, 1], less the mean, over the standard deviation.
         class_names: of the network's outputs, in their order.
@@ -50,7 +50,8 @@ class Sidecar(BaseModel):
         """That of a network of this architecture, trained on this data set.
 
         Args:
-            architecture, parent: as the class has them.
+            architecture: what the network is built from, as the class has it.
+            parent: SHA-256 of the file that the weights came from; None where they were trained from drawn ones.
             dataset: that which it was trained on.
         """
         return cls(

@@ -34,7 +34,7 @@ class Recipe:
         batch: images in a step.
         learning_rate: peak of the one-cycle schedule.
         warmup: fraction of all steps in which the rate rises.
-        momentum: Nesterov momentum, constant.
+        momentum: Nesterov momentum, the same in all steps.
         weight_decay: L2 penalty on all parameters.
         padding: crops are shifted by up to this many pixels; 0 switches crops off.
         flip: mirror images at random.
@@ -75,7 +75,7 @@ def train(
     Args:
         model: gives logits (B, classes) of inputs (B, C, H, W); it ends on the CPU, in eval mode.
         training, validation: inputs (N, C, H, W) float32 and labels (N,) int64.
-        recipe: how to train.
+        recipe: epochs, rates, augmentation and precision.
         seed: decides the order of the images and their augmentation; the same seed gives the same network.
         checkpoint: written after every epoch and resumed from.
         report: called with each epoch's row.

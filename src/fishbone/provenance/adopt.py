@@ -44,6 +44,8 @@ def adopt(study: str, root: Path = Path(), every: bool = False) -> Adopted:
     """Find out what holds, restore what can be restored, and tell Snakemake.
 
     Args:
+        study: name of the study, such as ``quick``.
+        root: the folder of the project.
         every: compare the content of every output, not only of those whose size or times have changed.
     """
     stages, known = recorded(study, root), ledger.read(study, root)["outputs"]

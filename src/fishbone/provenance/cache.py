@@ -12,17 +12,9 @@ def restore(wanted: dict[str, str], root: Path = Path()) -> list[str]:
 
     Their time is that of now, so that Snakemake compares what was made of the former content.
     """
+    from fishbone.provenance.dvc_calls import cached  # here, as DVC takes a second
+
     return [path for path, source in cached(wanted, root).items() if copied(source, root / path, wanted[path])]
-
-
-def cached(wanted: dict[str, str], root: Path = Path()) -> dict[str, Path]:
-    """Where DVC's cache keeps files (path → MD5), if it has them."""
-    # Imported late: DVC takes a second, and the other verbs do without.
-    from dvc.repo import Repo
-
-    with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
-        places = {path: Path(repo.cache.local.oid_to_path(value)) for path, value in wanted.items()}
-    return {path: place for path, place in places.items() if place.is_file()}
 
 
 def copied(source: Path, target: Path, value: str) -> bool:

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from fishbone.errors import InputError
 from fishbone.files import read_json
@@ -20,8 +24,6 @@ def command(study: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(claims, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-
     console = Console(highlight=False)
     # Not on a terminal, rich assumes 80 columns.
     Console(width=None if console.is_terminal else 180, highlight=False).print(
@@ -37,11 +39,7 @@ def _read(study: str) -> list[dict]:
     return read_json(path)
 
 
-def _table(study: str, claims: list[Claim]):
-    from rich.markup import escape
-    from rich.table import Table
-    from rich.text import Text
-
+def _table(study: str, claims: list[Claim]) -> Table:
     colours = {"holds": "green", "fails": "red"}
     title = Text(f"Claims in the study {study}", style="table.title")
     table = Table(title=title, title_justify="left", header_style="bold")

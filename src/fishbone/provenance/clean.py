@@ -6,11 +6,16 @@ from pathlib import Path
 import click
 
 from fishbone.provenance import ledger, running
-from fishbone.provenance.study import study_option
+from fishbone.provenance.study import check_study_name, study_option
 
 
 def clean(study: str, root: Path = Path()) -> list[Path]:
-    """Remove results, checkpoints, logs and the ledger; returns the folders that were there."""
+    """Remove results, checkpoints, logs and the ledger; returns the folders that were there.
+
+    Raises:
+        InputError: this cannot name a study, so its folders may be anybody's.
+    """
+    check_study_name(study)
     folders = [root / name / study for name in ("results", "checkpoints", "logs")]
     there = [folder for folder in folders if folder.is_dir()]
     for folder in there:

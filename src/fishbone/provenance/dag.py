@@ -25,6 +25,9 @@ class Job:
     """One job: paths are relative to the project root.
 
     Attributes:
+        rule: name of the rule that it runs.
+        inputs: files that it reads.
+        outputs: files that it makes.
         block: its parameters, as the stage gets them.
         shell: digest of the rule's shell command, before wildcards are filled in.
         sources: digest of the sources that the stage can reach.
@@ -58,6 +61,9 @@ def _block(params) -> dict:
 
 class Planned:
     """A study's DAG while Snakemake has it open.
+
+    Args:
+        workflow: Snakemake's, with its DAG built.
 
     Attributes:
         jobs: in topological order, without the targets-only rule ``all``.
@@ -99,6 +105,7 @@ class Planned:
 @contextmanager
 def planned(study: str, root: Path = Path()) -> Iterator[Planned]:
     """Plan a study from the project's root folder, which is the working directory meanwhile."""
+    # Here, as Snakemake takes seconds, and most verbs do without.
     from snakemake.api import SnakemakeApi
     from snakemake.settings.enums import Quietness
     from snakemake.settings.types import (

@@ -21,6 +21,7 @@ class Verdict:
     """Of one job.
 
     Attributes:
+        job: the job that is judged.
         good: nothing need be done.
         holds: as recorded, once the outputs in ``wanted`` (path → MD5) are as they should be.
         changed: outputs that are there but are not what their job left.
@@ -39,8 +40,10 @@ def judge(jobs: list[Job], stages: dict[str, Recorded], known: dict, root: Path,
     """A verdict a job, in the order of ``jobs``, which is topological.
 
     Args:
-        stages: as recorded, by rule.
-        known: outputs in the ledger.
+        jobs: all jobs of the study.
+        stages: what is recorded of each rule.
+        known: outputs as the ledger has them.
+        root: the folder of the project.
         every: compare all contents, also of files whose signature has not changed.
     """
     contents = _Contents(root, {} if every else known)
@@ -52,7 +55,7 @@ def judge(jobs: list[Job], stages: dict[str, Recorded], known: dict, root: Path,
         # Without its own records Snakemake sees no change of parameters.
         if not job.pending and not unsound and job.made.keys() >= set(job.outputs):
             verdict.good = True
-            verdict.md5s = {out: contents.md5(out) for out in job.outputs}
+            verdict.md5s = {out: value for out in job.outputs if (value := contents.md5(out))}
         elif stage and _as_recorded(job, stage, contents):
             verdict.holds = True
             verdict.md5s = {out: stage.outs[out] for out in job.outputs}

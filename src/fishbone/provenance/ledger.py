@@ -54,8 +54,8 @@ def begin(study: str, root: Path = Path()) -> None:
     write_text(_unrecorded(study, root), "")
 
 
-def recorded(study: str, root: Path = Path()) -> None:
-    """All that Snakemake made is recorded."""
+def mark_recorded(study: str, root: Path = Path()) -> None:
+    """Note that all that Snakemake made is recorded."""
     _unrecorded(study, root).unlink(missing_ok=True)
 
 

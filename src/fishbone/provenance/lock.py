@@ -35,7 +35,7 @@ class Recorded:
         rule: digest of the rule's shell command.
         sources: digest of the stage's sources.
         params: resolved parameters, of all its jobs.
-        deps, outs: path → MD5.
+        deps, outs: path → MD5 of what the stage read, and of what it wrote.
     """
 
     rule: str | None

@@ -14,16 +14,28 @@ from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import (
     MAX_ENTITY_KEY_LENGTH,
     MAX_METRICS_PER_BATCH,
     MAX_PARAM_VAL_LENGTH,
     MAX_PARAMS_TAGS_PER_BATCH,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
+from fishbone.files import replacing
 from fishbone.provenance.runs import Run, flat, points
 
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+FAILURES = (MlflowException, SQLAlchemyError, OSError)  # of a store that cannot be reached, is damaged, or refuses
+
+
+def create(store: str) -> None:
+    """A database of its own whole or not at all: MLflow makes its tables one by one, and cannot go on with half."""
+    file = Path(store.removeprefix("sqlite:///"))
+    if store.startswith("sqlite:///") and not file.exists():
+        with replacing(file) as temporary:
+            MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
 
 
 class Sink:

@@ -8,11 +8,12 @@ is generated from the same models, for editors.
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fishbone.errors import InputError
-from fishbone.parameters import Block, default_block
+from fishbone.parameters import Block, Key, default_block
 from fishbone.provenance.crosscheck import Place, crosscheck
 from fishbone.provenance.lock import QUICK, studies
 from fishbone.provenance.mapping import read_mapping
@@ -67,7 +68,11 @@ def load_study(study: str, root: Path = Path()) -> dict:
 
     _check_stages(merged, place)
     for stage in STAGES:
-        plan(stage).parse(merged.get(stage), file=lambda key, stage=stage: place((stage, *key)), field=stage)
+
+        def file(key: Key, stage: str = stage) -> str:
+            return place((stage, *key))
+
+        plan(stage).parse(merged.get(stage), file=file, field=stage)
     devices = read_mapping(root / "devices.yaml") if "bench" in merged["stages"] else {}
     crosscheck(merged, place, devices)
     return merged
@@ -94,6 +99,7 @@ def schema() -> dict:
 
 
 def schema_text() -> str:
+    """The schema as it lies in ``workflow/schemas/``."""
     return json.dumps(schema(), indent=2) + "\n"
 
 
@@ -118,7 +124,7 @@ def _check_stages(merged: dict, place: Place) -> None:
         if key not in ("stages", *STAGES):
             remedy = f"Blocks are {', '.join(STAGES)}; `stages` lists those to run."
             raise InputError("unknown key", file=place((key,)), field=key, remedy=remedy)
-    chosen = merged.get("stages")
+    chosen: Any = merged.get("stages")
     known = isinstance(chosen, list) and chosen and set(map(str, chosen)) <= set(STAGES)
     if not known or len(set(chosen)) < len(chosen):
         problem = "a stage is there twice" if known else "not a list of stages"

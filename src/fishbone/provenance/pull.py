@@ -15,7 +15,7 @@ from fishbone.provenance.dag import jobs
 from fishbone.provenance.judge import judge
 from fishbone.provenance.lock import folder, md5, outputs, recorded
 from fishbone.provenance.params import load_study
-from fishbone.provenance.publish import REMOTE, published
+from fishbone.provenance.publish import published
 from fishbone.provenance.study import study_option
 
 
@@ -33,7 +33,9 @@ def pull(study: str, remote: str | None = None, root: Path = Path()) -> Pulled:
     """Bring what is recorded and not here.
 
     Args:
+        study: name of the study, such as ``quick``.
         remote: of DVC; without one ``recorded``, then the default remote if there is one.
+        root: the folder of the project.
 
     Raises:
         InputError: nothing of the study is recorded, or DVC knows no such remote or cannot reach it.
@@ -48,7 +50,9 @@ def pull(study: str, remote: str | None = None, root: Path = Path()) -> Pulled:
     brought = [path for path, value in wanted.items() if copied(published(path, root), root / path, value)]
     wanted = {path: value for path, value in wanted.items() if path not in set(brought)}
     if wanted:
-        _fetch(set(wanted.values()), remote, root)
+        from fishbone.provenance.dvc_calls import fetch  # here, as DVC takes a second
+
+        fetch(set(wanted.values()), remote, root)
         brought += restore(wanted, root)
     return Pulled(here, sorted(brought), sorted(wanted.keys() - set(brought)), kept)
 
@@ -58,29 +62,6 @@ def made(study: str, root: Path = Path()) -> set[str]:
     noted = ledger.read(study, root)["outputs"]
     verdicts = judge(jobs(study, root), recorded(study, root), noted, root, every=False)
     return {out for verdict in verdicts if verdict.good for out in verdict.job.outputs}
-
-
-def _fetch(md5s: set[str], remote: str | None, root: Path) -> None:
-    """Bring objects into DVC's cache, as far as the remotes have them."""
-    # Imported late: DVC takes a second, and the other verbs do without.
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    with Repo(str(root), config={"core": {"no_scm": True}}) as repo:
-        known = repo.config["remote"]
-        if remote and remote not in known:
-            remedy = f"Take one of {', '.join(known)}, or add it with `dvc remote add`."
-            raise InputError("no such remote", field="--remote", value=remote, remedy=remedy)
-        default = repo.config["core"].get("remote")
-        for name in [remote] if remote else dict.fromkeys(filter(None, (REMOTE, default))):
-            try:
-                odb = repo.cloud.get_remote_odb(name)
-                repo.cloud.pull({HashInfo("md5", value) for value in odb.oids_exist(md5s)}, odb=odb)
-            except (DvcException, OSError) as error:
-                remedy = "Look at `dvc remote list`, or name another one with --remote."
-                reason = " ".join(str(error).split())
-                raise InputError(f"cannot be read: {reason}", field=f"remote {name}", remedy=remedy) from None
 
 
 @click.command(epilog="Example: fishbone pull --study cifar10 && fishbone claims --study cifar10")
@@ -93,7 +74,9 @@ def command(study: str, remote: str | None) -> None:
         found = pull(study, remote)
     click.echo(f"{len(found.brought)} results brought, {len(found.here)} were here, {len(found.missing)} are nowhere")
     for path in found.missing[:5]:
-        click.echo(f"  nowhere: {path}{', …' if path == found.missing[4:5] else ''}")
+        click.echo(f"  nowhere: {path}")
+    if (more := len(found.missing) - 5) > 0:
+        click.echo(f"  and {more} more")
     if found.kept:
         click.echo(
             f"{len(found.kept)} are newer results of this machine, left as they are: `fishbone record` records them"

@@ -11,13 +11,11 @@ from pathlib import Path
 import click
 
 from fishbone.errors import InputError
-from fishbone.files import write_text
 from fishbone.provenance import ledger, running
 from fishbone.provenance.dag import jobs
 from fishbone.provenance.generate import outdated
 from fishbone.provenance.judge import judge
-from fishbone.provenance.lock import folder
-from fishbone.provenance.lock import recorded as recorded_stages
+from fishbone.provenance.lock import recorded
 from fishbone.provenance.params import load_study
 from fishbone.provenance.study import study_option
 
@@ -42,43 +40,20 @@ def record(study: str, root: Path = Path()) -> Record:
         raise InputError(
             "out of step with the Snakefile", file=file, remedy=f"Run `fishbone generate --study {study}`."
         )
-    verdicts = judge(members, recorded_stages(study, root), ledger.read(study, root)["outputs"], root, every=False)
+    verdicts = judge(members, recorded(study, root), ledger.read(study, root)["outputs"], root, every=False)
     bad = {out for verdict in verdicts if not verdict.good for out in verdict.job.outputs}
     waiting = {v.job.rule for v in verdicts if not v.good or not bad.isdisjoint(v.job.inputs)}
     rules = list(dict.fromkeys(job.rule for job in members))
     done = [rule for rule in rules if rule not in waiting]
     if done:
-        _commit(study, set(done), root)
+        from fishbone.provenance.dvc_calls import commit  # here, as DVC takes a second
+
+        commit(study, set(done), root)
     noted = {out: value for verdict in verdicts if verdict.good for out, value in verdict.md5s.items()}
     ledger.write(study, noted, set(done), root)
-    ledger.recorded(study, root)
+    ledger.mark_recorded(study, root)
     changed = [out for verdict in verdicts if not verdict.job.pending for out in verdict.changed]
     return Record(done, [rule for rule in rules if rule in waiting], changed)
-
-
-def _commit(study: str, rules: set[str], root: Path) -> None:
-    """What ``dvc commit --force`` does, but dvc.lock is read and written once, not for every stage: minutes less."""
-    # Imported late: DVC takes a second, and the other verbs do without.
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo, lock_repo
-    from dvc.stage.serialize import to_lockfile
-    from dvc.utils.serialize import dumps_yaml, load_yaml
-
-    place = folder(study, root)
-    path = place / "dvc.lock"
-    # Without git, which DVC would ask about each output whether it is ignored, and which an archive has not.
-    try:
-        with Repo(str(root), config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
-            lock = {"schema": "2.0", "stages": {}} | (load_yaml(path) if path.is_file() else {})
-            for stage in repo.stage.load_all(str(place / "dvc.yaml")):
-                if stage.name in rules:
-                    stage.save()
-                    stage.commit()
-                    lock["stages"].update(to_lockfile(stage))
-            write_text(path, dumps_yaml(lock))
-    except DvcException as error:
-        remedy = f"Mend that and run `fishbone record --study {study}`; the results are here."
-        raise InputError(f"DVC says: {' '.join(str(error).split())}", file=path, remedy=remedy) from None
 
 
 @click.command(epilog="Example: fishbone record --study quick")

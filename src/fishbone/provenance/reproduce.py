@@ -9,7 +9,6 @@ import click
 from fishbone.errors import InputError
 from fishbone.provenance import ledger, running
 from fishbone.provenance.adopt import Adopted, adopt
-from fishbone.provenance.cache import cached
 from fishbone.provenance.code import code_state
 from fishbone.provenance.dag import Job, environment, jobs, tool
 from fishbone.provenance.generate import generate
@@ -94,7 +93,11 @@ def _foretell(study: str, verify: bool) -> None:
     """What `reproduce` would do, without doing any of it."""
     planned, stages = jobs(study), recorded(study)
     verdicts = judge(planned, stages, ledger.read(study)["outputs"], Path(), verify)
-    there = cached(wanted) if (wanted := {o: v for verdict in verdicts for o, v in verdict.wanted.items()}) else {}
+    there: dict[str, Path] = {}
+    if wanted := {out: value for verdict in verdicts for out, value in verdict.wanted.items()}:
+        from fishbone.provenance.dvc_calls import cached  # here, as DVC takes a second
+
+        there = cached(wanted)
     first = {v.job.outputs: v.job for v in verdicts if not v.good and not (v.holds and v.wanted.keys() <= there.keys())}
     coming = {out for v in verdicts if v.job.outputs in first and not v.holds for out in v.job.outputs}
     found = []

@@ -59,6 +59,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """What people call it: stage, method, data set, device and seed, as far as it has them."""
         order = ("stage", "method", "network", "dataset", "device", "seed")
         words = [
             f"seed {self.fields[key]}" if key == "seed" else self.fields[key] for key in order if key in self.fields

@@ -20,7 +20,9 @@ def stamp(study: str, code: dict[str, str], anew: bool, root: Path = Path()) -> 
     """``report.html`` of a finished study; written ``anew``, or where it is not what was written of the page.
 
     Args:
-        code: as `fishbone.provenance.code.code_state` told before the run.
+        study: name of the study, such as ``quick``.
+        code: what `fishbone.provenance.code.code_state` told before the run.
+        root: the folder of the project.
     """
     report = root / "results" / study / "report"
     target = report / "report.html"

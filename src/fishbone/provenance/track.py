@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from fishbone.files import replacing, write_text
+from fishbone.files import write_text
 from fishbone.provenance import running
 from fishbone.provenance.code import UNKNOWN, code_state
 from fishbone.provenance.lock import recorded
@@ -38,7 +38,7 @@ class Outcome:
     """What tracking did.
 
     Attributes:
-        logged: new runs.
+        logged: runs that were not there before.
         waiting: runs that are still to be logged.
         problem: why, in one line; empty where nothing waits.
     """
@@ -76,6 +76,8 @@ def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Ou
     """Log what is recorded and not yet logged, as the server says.
 
     Args:
+        study: name of the study, such as ``quick``.
+        root: the folder of the project.
         code: what `code_state` told before anything was written.
     """
     runs = finished(study, root)
@@ -84,14 +86,11 @@ def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Ou
     os.environ |= QUIET | {key: value for key, value in PATIENCE.items() if key not in os.environ}
     for name in ("urllib3", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from fishbone.provenance.mlflow_sink import Sink
+    from fishbone.provenance.mlflow_sink import FAILURES, Sink, create  # here: it reads QUIET, and takes seconds
 
     logged, waiting = 0, len(runs)
     try:
-        _create(_store(root))
+        create(_store(root))
         sink = Sink(_store(root), study, root)
         known = sink.known()
         new = [run for run in runs if run.digest not in known]
@@ -99,20 +98,10 @@ def track(study: str, root: Path = Path(), code: dict[str, str] = UNKNOWN) -> Ou
         for run in new:
             sink.log(run, code)
             logged += 1
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except FAILURES as error:
         return Outcome(logged, waiting - logged, _reason(error, _store(root)))
     write_text(_marker(study, root), _state(runs, root))
     return Outcome(logged)
-
-
-def _create(store: str) -> None:
-    """A database of its own whole or not at all: MLflow makes its tables one by one, and cannot go on with half."""
-    file = Path(store.removeprefix("sqlite:///"))
-    if store.startswith("sqlite:///") and not file.exists():
-        from mlflow import MlflowClient
-
-        with replacing(file) as temporary:
-            MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
 
 
 def catch_up(study: str, root: Path, code: dict[str, str]) -> Outcome:

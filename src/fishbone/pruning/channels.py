@@ -39,7 +39,7 @@ class Shrunk:
     Attributes:
         model: the smaller network, batch norms recalibrated.
         kept: number of channels that are left of each block, by the block's name.
-        gamma: the damping chosen.
+        gamma: the damping that was chosen of those tried.
         validation_accuracy: accuracy on the validation images with every damping tried, by the damping's text.
     """
 
@@ -69,7 +69,7 @@ def shrink(
         curvature: inputs (N, C, H, W) and labels (N,) of training images, augmented as in training; also for batch
             norms.
         validation: inputs and labels that choose the damping.
-        gammas: dampings to try.
+        gammas: dampings to try; the best on ``validation`` is taken.
         seed: decides the random signs of gradient rows; the same seed gives the same network.
 
     Raises:
@@ -100,8 +100,8 @@ def channel_costs(model: nn.Module, names: Sequence[str], inputs: Tensor) -> lis
     """Return the multiply-accumulates that one channel inside each block costs for one image.
 
     Args:
-        model: the network.
-        names: of its blocks, such as ``blocks.0``.
+        model: the network, in any mode.
+        names: names of its blocks, such as ``blocks.0``.
         inputs: one image or more, (N, C, H, W).
     """
     sides: dict[str, int] = {}
@@ -130,7 +130,7 @@ def remove(
         layout: the second convolutions' weights, of which each input channel is a column.
         estimator: of the inverse Fisher matrix of these weights.
         costs: of one channel in each block; see `channel_costs`.
-        fraction: of all blocks' channels.
+        fraction: the share of all blocks' channels that goes.
 
     Returns:
         The copy, which computes as if the channels were gone; and by block's name which channels stay, boolean.
@@ -219,7 +219,7 @@ def without_channels(masked: nn.Module, kept: dict[str, Tensor]) -> nn.Module:
     """Return the network without the channels that ``masked`` computes as zeros: smaller layers, the same outputs.
 
     Args:
-        masked: as `remove` leaves it.
+        masked: the network as `remove` leaves it.
         kept: by block's name, (channels,) boolean: True for those that stay.
     """
     small = copy.deepcopy(masked)

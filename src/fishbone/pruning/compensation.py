@@ -63,10 +63,10 @@ def compensate(inverse: Inverse, weights: Tensor, removed: Tensor, solver: Solve
     """Remove weights jointly: the others move to where the loss is least.
 
     Args:
-        inverse: Q.
+        inverse: Q, the inverse of the damped Fisher matrix.
         weights: θ0 (d,), the point that Q belongs to. Removed weights that are zero in it stay zero, which is how
             weights removed earlier take part.
-        removed: boolean (d,), S.
+        removed: boolean (d,), True for the weights S that go.
         solver: when to stop, in each part.
     """
     kept, loss, left, whole = weights.clone(), 0.0, 0.0, 0.0
@@ -90,9 +90,9 @@ def independent(inverse: Inverse, weights: Tensor, removed: Tensor, update: bool
     the sum of saliencies θ² / (2 diag Q).
 
     Args:
-        inverse: Q.
-        weights: θ (d,).
-        removed: boolean (d,), S.
+        inverse: Q, the inverse of the damped Fisher matrix.
+        weights: θ (d,), the weights as they are.
+        removed: boolean (d,), True for the weights S that go.
         update: False leaves the other weights as they are.
     """
     moved, loss = weights.clone(), 0.0

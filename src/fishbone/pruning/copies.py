@@ -18,7 +18,7 @@ class Copies:
 
     Attributes:
         folder: where they are; one file a sparsity.
-        sparsities: those wanted.
+        sparsities: those that a file is wanted of.
     """
 
     folder: Path

@@ -1,6 +1,7 @@
 """What pruning costs: wall time and memory above what the process held before."""
 
 import ctypes
+import os
 import time
 from pathlib import Path
 from threading import Event, Thread
@@ -16,7 +17,7 @@ class Meter:
     back is handed back before each stretch, so that it does not count.
 
     Attributes:
-        seconds: of wall time, all stretches together.
+        seconds: wall time of all stretches together.
         peak_bytes: the greatest resident set in any of them above that when the meter was made; None before the first
             stretch, and where there is no ``/proc``.
     """
@@ -53,9 +54,7 @@ class Meter:
 def _resident() -> int | None:
     if not PAGES.exists():
         return None
-    import resource
-
-    return int(PAGES.read_text().split()[1]) * resource.getpagesize()
+    return int(PAGES.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def hand_back() -> None:

@@ -29,7 +29,7 @@ class EstimatorFactory:
         method: says which estimator, and what FishLeg changes in ``learning``.
         gradients: rows of the curvature images.
         block: weights in a block, where the estimator is ``blocks``.
-        learning: how FishLeg learns.
+        learning: how FishLeg learns, where the method says nothing else.
         seed: decides FishLeg's random directions; the same seed gives the same directions.
     """
 

@@ -25,7 +25,7 @@ def draw(
 
     Args:
         dataset: what to draw from.
-        count: number of images.
+        count: number of images; all, where there are no more.
         purpose: decides, with the seed, which images these are.
         padding: pixels by which random crops shift at most.
         flip: whether images are mirrored at random.
@@ -65,8 +65,8 @@ def judging(dataset: Dataset, count: int, seed: int, drawn: Drawn) -> tuple[Tens
 
     Args:
         dataset: what to choose from.
-        count: number of images.
-        seed: decides which.
+        count: number of images; all, where there are no more.
+        seed: decides which images these are.
         drawn: ``stratified``: of each class its share; ``as_recorded``: the file's first, which are few classes where
             it is sorted, as in records made before there was a choice.
     """

@@ -38,11 +38,11 @@ class Judge:
         """Make a judge.
 
         Args:
-            dataset: gives the splits.
+            dataset: gives validation and test split.
             recalibration: training inputs (N, C, H, W) for batch-norm statistics.
             images: number of validation images for quick answers.
             drawn: how these are chosen; see `fishbone.pruning.images.judging`.
-            precision: of quick answers, as in `fishbone.nn.train.Recipe`.
+            precision: how quick answers are computed, as in `fishbone.nn.train.Recipe`.
             seed: decides which images these are.
         """
         splits = {name: dataset.split(name) for name in ("validation", "test")}

@@ -119,7 +119,7 @@ def _surviving_in_groups(scores: Tensor, mask: Tensor, sparsity: float, group: T
 
 
 def count(sparsity: float, size: int) -> int:
-    """Return floor(sparsity * size), safe against 0.7 * 10 = 6.999…"""
+    """Return floor(sparsity * size), safe against 0.7 * 10 = 6.999… in floats."""
     return math.floor(sparsity * size + 1e-9)
 
 
@@ -128,6 +128,14 @@ def density_steps(sparsities: list[float], steps_per_halving: int) -> list[float
 
     M-FAC's geometric schedule, cut so that every asked sparsity (ascending) is hit exactly. From one to the next
     it takes ``steps_per_halving * log2(density ratio)`` steps, rounded, at least one.
+
+    Args:
+        sparsities: those asked for, ascending, in (0, 1).
+        steps_per_halving: how many steps it takes to halve the density.
+
+    Examples:
+        >>> density_steps([0.75, 0.9375], steps_per_halving=1)
+        [0.5, 0.75, 0.875, 0.9375]
     """
     visited, density = [], 1.0
     for sparsity in sparsities:

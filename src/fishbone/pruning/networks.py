@@ -21,7 +21,7 @@ class Network:
     """A network and which of its weights are left.
 
     Attributes:
-        model: the network.
+        model: the network with the weights that pruning left.
         masks: by name of the weight, in its shape, True for weights that are left; empty if nothing was pruned.
     """
 
@@ -33,9 +33,9 @@ def save_networks(path: Path, networks: Mapping[float, Network], sidecar: Sideca
     """Write several networks to ``path``, and their sidecar to ``path`` with suffix .json.
 
     Args:
-        path: of the weights and masks.
-        networks: by sparsity.
-        sidecar: of any of them.
+        path: where weights and masks are written, as safetensors.
+        networks: the networks by their sparsity, all of one architecture.
+        sidecar: what describes any of them.
     """
     tensors: dict[str, Tensor] = {}
     for sparsity, network in networks.items():

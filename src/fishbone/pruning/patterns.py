@@ -20,7 +20,7 @@ class Pattern:
             ``size`` inputs to an output (at one kernel position) at least ``kept`` stay; ``channels``: all weights of
             an output.
         size: weights in a block, or M.
-        kept: N.
+        kept: N, the inputs of a group that stay.
     """
 
     kind: Literal["unstructured", "block", "n_of_m", "channels"]

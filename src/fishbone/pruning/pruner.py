@@ -44,7 +44,7 @@ class Surgery:
             WoodFisher, oBERT and M-FAC publish it; ``joint``, solved for all weights that the step removes;
             ``anchored``, solved for all weights removed since Q was fitted, from the weights it was fitted at.
         refine_every: steps from one refinement of the estimator, and so from one anchor, to the next.
-        solver: of the joint compensations.
+        solver: when a joint compensation's solver stops.
         pattern: which weights go together.
         scope: ``global`` ranks over all layers; ``layer`` takes the same sparsity in each.
     """

@@ -22,7 +22,7 @@ class Retraining:
     Attributes:
         training: inputs (N, C, H, W) and labels (N,) to train on.
         validation: the same, to watch.
-        recipe: how to train.
+        recipe: epochs, rates and augmentation of the training after a step.
         seed: decides the order and augmentation of images, anew after each step.
     """
 
@@ -49,12 +49,12 @@ def retrain(
     """Train ``model`` in place; after every step of the optimiser the removed weights are set to zero again.
 
     Args:
-        model: the pruned network.
+        model: the pruned network, which is changed.
         layout: the weights that could go.
         mask: (d,) boolean, True for weights that are left.
         training: inputs (N, C, H, W) and labels (N,) to train on.
         validation: the same, to watch.
-        recipe: how to train.
+        recipe: epochs, rates and augmentation.
         seed: decides the order and augmentation of images.
 
     Raises:

@@ -56,15 +56,16 @@ class Pruned:
 class Surgeon:
     """Prunes a trained network, without retraining it.
 
-    >>> import torch
-    >>> draws = torch.Generator().manual_seed(0)
-    >>> x, labels = torch.randn(64, 4, generator=draws), torch.arange(64) % 2
-    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
-    >>> pruned = Surgeon(model, [(x, labels)], "softmax").prune(0.75, steps=3)
-    >>> list(pruned.masks), int(pruned.masks["1.weight"].sum())
-    (['1.weight'], 16)
-    >>> bool((model[1].weight[~pruned.masks["1.weight"]] == 0).all())
-    True
+    Examples:
+        >>> import torch
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> x, labels = torch.randn(64, 4, generator=draws), torch.arange(64) % 2
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
+        >>> pruned = Surgeon(model, [(x, labels)], "softmax").prune(0.75, steps=3)
+        >>> list(pruned.masks), int(pruned.masks["1.weight"].sum())
+        (['1.weight'], 16)
+        >>> bool((model[1].weight[~pruned.masks["1.weight"]] == 0).all())
+        True
 
     Args:
         model: trained, on the CPU, float32 or float64; any module with Conv2d and Linear layers. Left as it is until
@@ -145,13 +146,14 @@ class Surgeon:
         exceeded, and of N:M groups each loses ``floor(sparsity * M)``.
 
         Args:
+            sparsity: fraction of the prunable weights to remove, in (0, 1).
             steps: removals, each followed by compensation; 1 is one-shot. N:M patterns take as many as M - N at most.
             schedule: ``geometric`` density or ``cubic`` sparsity.
             pattern: ``unstructured``, ``block-SIZE``, ``N:M`` or ``channels``.
             scope: rank over all layers, or the same sparsity in each ``layer``.
             gammas: dampings to try on the validation inputs; the one with the least loss is taken. One alone is taken
                 as it is.
-            solver: of the joint compensation.
+            solver: when the joint compensation's solver stops.
             checkpoint: file to keep progress in and to resume from. It stays, so that nothing is lost if what comes
                 next fails: remove it when the pruned network is saved.
             report: called with a row after each step.

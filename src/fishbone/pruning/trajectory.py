@@ -116,7 +116,7 @@ class _Trajectory:
 def _prune(pruner: Pruner, sparsity: float) -> dict[str, float]:
     try:
         log = pruner.prune(sparsity)
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # torch exports it under another name
         problem = f"the curvature cannot be inverted ({error})"
     else:
         if is_finite(pruner.model):

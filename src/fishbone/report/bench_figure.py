@@ -8,6 +8,7 @@ accuracy that rests on an assumption or on other outputs: these are never the be
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -85,24 +86,26 @@ def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     Args:
         points: a (cost, gain) each.
     """
-    front = []
+    front: list[tuple[float, float]] = []
     for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or gain > front[-1][1]:
             front.append((cost, gain))
     return front
 
 
-def _measured(result: ResultFile) -> list[Mapping]:
+def _measured(result: ResultFile) -> list[Mapping[str, Any]]:
     """Models with an accuracy; the others are in the table."""
     return [model for model in result.content["models"] if model["accuracy"]]
 
 
-def _files(result: ResultFile) -> list[Mapping]:
+def _files(result: ResultFile) -> list[Mapping[str, Any]]:
     """Each file once: the sparse runtime runs files that ONNX Runtime has run already."""
     return [model for model in _measured(result) if not in_sparse_runtime(model)]
 
 
-def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapping[str, Style], largest: int) -> None:
+def _point(
+    axes: Axes, x: tuple[float, float, float], model: Mapping[str, Any], look: Mapping[str, Style], largest: int
+) -> None:
     """A marker at (value, low, high) and the model's accuracy, with bars."""
     score, method = model["accuracy"], benched(model).method
     value, low, high = x
@@ -117,7 +120,7 @@ def _point(axes: Axes, x: tuple[float, float, float], model: Mapping, look: Mapp
         face, name = "none", f"{name}, sparse runtime"
     elif model["facts"]["quantised"]:
         edge, name = "black", f"{name}, int8"
-    drawn = {"marker": style.marker, "facecolors": face, "edgecolors": edge, "zorder": 3}
+    drawn: dict[str, Any] = {"marker": style.marker, "facecolors": face, "edgecolors": edge, "zorder": 3}
     if why := doubt(model):
         drawn["alpha"], name = PALE, f"{name}, {why}"
     axes.scatter(value, y, s=SMALLEST + (LARGEST - SMALLEST) * share, **drawn)

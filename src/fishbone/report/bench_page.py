@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fishbone.report.bench_figure import draw_results
 from fishbone.report.bench_table import bench_notes, results_table
@@ -10,7 +11,7 @@ from fishbone.report.page import inline_svg, templates
 from fishbone.report.study import ResultFile
 
 
-def bench_page(measured: Sequence[dict], dataset: str) -> str:
+def bench_page(measured: Sequence[dict[str, Any]], dataset: str) -> str:
     """The page.
 
     Args:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from fishbone.report.intervals import Interval
 from fishbone.report.labels import Named, row_label
@@ -44,7 +45,7 @@ def results_table(results: Sequence[ResultFile]) -> Table:
     return Table(BENCH, rows).filled()
 
 
-def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
+def _bench_row(result: ResultFile, model: Mapping[str, Any]) -> dict[str, Value]:
     latency, speedup = model["latency"], model["speedup"]
     cold = [run["load_ns"] + run["first_run_ns"] for run in model["cold"]]
     peaks = [run["peak_rss_bytes"] for run in model["cold"] if run["peak_rss_bytes"]]
@@ -64,7 +65,7 @@ def _bench_row(result: ResultFile, model: Mapping) -> dict[str, Value]:
     }
 
 
-def doubt(model: Mapping) -> str | None:
+def doubt(model: Mapping[str, Any]) -> str | None:
     """Why a model's accuracy is none to compare with others, in a word; None where it is.
 
     Args:
@@ -74,11 +75,11 @@ def doubt(model: Mapping) -> str | None:
     return known.get(model["status"])
 
 
-def _accuracy(model: Mapping) -> Interval | None:
+def _accuracy(model: Mapping[str, Any]) -> Interval | None:
     if (score := model["accuracy"]) is None:
         return None
-    found = score["fraction"], score["low"], score["high"], score["images"]
-    return Doubtful(*found, why) if (why := doubt(model)) else Interval(*found)
+    found, why = (score["fraction"], score["low"], score["high"], score["images"]), doubt(model)
+    return Doubtful(*found, why) if why else Interval(*found)
 
 
 def bench_notes(result: ResultFile) -> Iterator[str]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import style
@@ -48,7 +49,7 @@ def stacked(panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure with axes below each other. Draw and save it inside; a person's matplotlibrc has no say.
 
     Args:
-        panels: number of axes.
+        panels: how many axes stand above each other.
 
     Yields:
         The figure and its axes, from top to bottom.
@@ -67,7 +68,8 @@ def save_svg(figure: Figure, path: Path) -> None:
     """
     buffer = io.StringIO()
     with style.context({"svg.hashsalt": path.stem}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        # matplotlib declares no types here
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     prefix = f"{path.stem}-"
     text = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{prefix}", buffer.getvalue())
     write_text(path, re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
@@ -85,28 +87,34 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
     Args:
         figure: it becomes higher where the legend has many rows.
-        axes: the panels.
+        axes: the panels that it explains.
     """
-    handles = {}
+    handles: dict[str, Any] = {}  # to the stubs, containers are no artists; to legends they are
     for panel in axes:
         # matplotlib's own list leaves out all names that begin with an underscore, files' as well as its own.
         drawn = [artist for artist in panel.get_children() if isinstance(artist, Line2D | Patch | Collection)]
         for artist in (*drawn, *panel.containers):
-            if (name := artist.get_label()) and not UNNAMED.fullmatch(name):
+            if (name := str(artist.get_label() or "")) and not UNNAMED.fullmatch(name):
                 handles.setdefault(name, artist)
     if handles:
         columns = 2 if len(handles) > 3 else 3
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
+        figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=columns)
         figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-len(handles) // columns) - 2))
 
 
 def draw_seeds(
-    axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray], bounds: Bounds, style: Style, name: str, markers=False
+    axes: Axes,
+    x: np.ndarray,
+    curves: Sequence[np.ndarray],
+    bounds: Bounds,
+    style: Style,
+    name: str,
+    markers: bool = False,
 ) -> None:
     """Draw each seed as a faint line, their mean as a strong one, and its 95 % band where there are two or more.
 
     Args:
-        axes: the panel.
+        axes: the panel to draw in.
         x: (T,), the same for all seeds.
         curves: one (T,) a seed.
         bounds: what the curves' quantity can be, in its unit.
@@ -115,7 +123,7 @@ def draw_seeds(
         markers: whether the mean has a marker at each point.
     """
     # References lie below, so that a method that equals its reference is not hidden by it.
-    look = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
+    look: dict[str, Any] = {"color": style.colour, "zorder": 2.1 if style.colour in (BLACK, GREY) else 2.2}
     for curve in curves:
         axes.plot(x, curve, **look, linewidth=0.8, alpha=0.35)
     mean, low, high = band(curves, bounds)
@@ -128,7 +136,7 @@ def fit_to_seeds(axes: Axes, curves: Sequence[np.ndarray]) -> None:
     """Let the y axis span the seeds: with three of them, 95 % bands may reach far beyond.
 
     Args:
-        axes: the panel.
+        axes: the panel whose limits are set.
         curves: all seeds of all its methods.
     """
     values = np.concatenate([np.ravel(curve) for curve in curves])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fishbone.errors import InputError
 from fishbone.report.intervals import PLAIN, bounds_of
@@ -23,9 +24,9 @@ def check(path: Path, stage: str, content: object) -> None:
     """Let a result pass that has what a report reads of it.
 
     Args:
-        path: of the file, for the message.
-        stage: which wrote it.
-        content: the parsed JSON.
+        path: where the file is, for the message.
+        stage: the stage that wrote it.
+        content: what the file says, as parsed JSON.
 
     Raises:
         InputError: a key is missing, as in what an older version wrote, or a number is none that its quantity can be.
@@ -45,7 +46,7 @@ def _check_keys(path: Path, stage: str, content: object) -> None:
             raise InputError("key is missing", file=path, field=field, remedy=f"Run the stage {stage} again.")
 
 
-def _check_numbers(path: Path, content: Mapping) -> None:
+def _check_numbers(path: Path, content: Mapping[str, Any]) -> None:
     for key, value in content.items():
         low, high = bounds_of(key)
         if value is None or (low, high) == PLAIN:

@@ -1,6 +1,6 @@
 """One figure a stage: what changes over steps or sparsities, a panel for each data set and quantity."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,9 @@ def draw_gan(study: Study, path: Path) -> None:
     _draw_steps(study, "gan", (("fcd_validation", 1, "validation FCD"),), "round", "log", path)
 
 
-def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, path: Path) -> None:
+def _draw_steps(
+    study: Study, stage: str, quantities: Sequence[tuple[str, float, str]], step: str, scale: str, path: Path
+) -> None:
     look = styles(study.names(stage))
     places = [(dataset, *quantity) for dataset in study.datasets(stage) for quantity in quantities]
     with stacked(len(places)) as (figure, panels):
@@ -121,7 +123,8 @@ def _draw_steps(study: Study, stage: str, quantities, step: str, scale: str, pat
             for method in study.names(stage, dataset):
                 histories = [run.history() for run in study.of(stage, dataset, method)]
                 shown = [factor * history[column] for history in histories]
-                bounds = tuple(factor * bound for bound in bounds_of(column))
+                low, high = bounds_of(column)
+                bounds = factor * low, factor * high
                 draw_seeds(axes, histories[0]["step"], shown, bounds, look[method], method_label(method))
                 curves += shown
             _finish(axes, dataset, step, name, curves)

@@ -129,6 +129,6 @@ def paired(first: Mapping[int, T], second: Mapping[int, T], difference: Callable
 @cache
 def t_quantile(degrees: int) -> float:
     """97.5 % quantile of Student's t."""
-    from scipy.stats import t
+    from scipy.stats import t  # here, as it takes seconds, and `fishbone claims` prints intervals that are there
 
     return float(t.ppf(0.975, degrees))

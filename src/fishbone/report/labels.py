@@ -6,6 +6,7 @@ that does not say where it comes from is called by its name alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fishbone.export.names import NetworkName
 from fishbone.federated.names import mix
@@ -52,7 +53,7 @@ def percent(network: NetworkName) -> str:
     return f"{100 * network.fraction:g} %" if network.fraction else ""
 
 
-def benched(row: Mapping) -> NetworkName:
+def benched(row: Mapping[str, Any]) -> NetworkName:
     """The network of a benchmark's row (`fishbone.bench.results.ModelResult` as a dictionary), as its fields have it.
 
     A file that does not say how it was made is a method of its own, the same in all runtimes.
@@ -62,11 +63,11 @@ def benched(row: Mapping) -> NetworkName:
     return NetworkName(row["method"], row["sparsity"], row["int8"])
 
 
-def in_sparse_runtime(row: Mapping) -> bool:
+def in_sparse_runtime(row: Mapping[str, Any]) -> bool:
     """Whether it was the sparse runtime that ran the network of a benchmark's row."""
     return row["runtime"] == "sparse"
 
 
-def row_label(row: Mapping) -> str:
+def row_label(row: Mapping[str, Any]) -> str:
     """A benchmark's row for people."""
     return network_label(benched(row), sparse=in_sparse_runtime(row))

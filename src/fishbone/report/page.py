@@ -52,9 +52,9 @@ def render(title: str, study: Study, claims: Sequence[Claim], sections: Sequence
     """The page as HTML; measured claims come first.
 
     Args:
-        title: its heading.
+        title: what stands over the page.
         study: results and parameters, for the part on provenance.
-        claims: of all papers.
+        claims: the tested statements of all papers.
         sections: of the stages, in the order in which they are shown.
         folder: where the page will lie; links to artefacts start from there.
     """
@@ -88,7 +88,7 @@ def unbroken(cell: str) -> str:
     """A number with its unit and interval, between which alone a line may break.
 
     Args:
-        cell: as `fishbone.report.tables.show` gives it.
+        cell: the text that `fishbone.report.tables.show` gives.
     """
     return cell.replace(" ", NO_BREAK).replace(f"{NO_BREAK}[", " [")
 
@@ -97,11 +97,12 @@ def inline_svg(path: Path, name: str) -> Markup:
     """An SVG file as an element of the page, without prolog and fixed size.
 
     Args:
-        path: the file.
+        path: the SVG file to read.
         name: what screen readers say.
     """
-    element = re.search(r"<svg.*</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
-    head, rest = element.split(">", 1)
+    text = path.read_text(encoding="utf-8")
+    end = "</svg>"
+    head, rest = text[text.index("<svg") : text.rindex(end) + len(end)].split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     return Markup(head) + Markup(' role="img" aria-label="{}">').format(name) + Markup(rest)
 
@@ -109,7 +110,7 @@ def inline_svg(path: Path, name: str) -> Markup:
 def pictures(study: Study) -> list[Picture]:
     """Generated images of the GAN's first seed, by data set and method."""
     first = [
-        min(study.of("gan", dataset, name), key=lambda run: run.seed)
+        min(study.runs("gan", dataset, name).items())[1]
         for dataset in study.datasets("gan")
         for name in study.names("gan", dataset)
     ]

@@ -16,7 +16,7 @@ def build(study: Study, out: Path) -> list[Section]:
     """Write tables and figures, and give the page's sections, in the pipeline's order.
 
     Args:
-        study: all results.
+        study: all results of the study.
         out: the folder that ``tables/`` and ``figures/`` go to.
     """
     return [_section(study, stage, out) for stage in study.stages if stage in TABLES]

@@ -15,7 +15,7 @@ def write(page: Path, facts: Mapping[str, str]) -> Path:
     """Write ``report.html`` beside a recorded ``page``.
 
     Args:
-        page: as the stage `report` writes it.
+        page: the page as the stage `report` writes it.
         facts: name → value, in the order in which they are shown; a value that is a web address becomes a link.
 
     Returns:

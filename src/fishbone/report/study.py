@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +38,12 @@ class ResultFile:
     """One result file, and what its path says of it.
 
     Attributes:
-        stage: which wrote it.
-        dataset: name of the data set.
+        stage: the stage that wrote it.
+        dataset: the data set's name.
         name: pruning, federated or GAN method; exported variant; device. Empty for prepare and train.
         seed: None where a stage has none.
-        path: of the file.
-        content: the parsed JSON.
+        path: where the file is.
+        content: what the file says, as parsed JSON.
     """
 
     stage: str
@@ -50,7 +51,7 @@ class ResultFile:
     name: str
     seed: int | None
     path: Path
-    content: Mapping
+    content: Mapping[str, Any]
 
     @property
     def artefact(self) -> str:
@@ -72,13 +73,13 @@ class Study:
 
     name: str
     results: tuple[ResultFile, ...]
-    params: Mapping
+    params: Mapping[str, Any]
 
     def of(self, stage: str, dataset: str | None = None, name: str | None = None) -> list[ResultFile]:
         """Results of a stage.
 
         Args:
-            stage: which wrote them.
+            stage: the stage that wrote them.
             dataset: the data set that they are of; None: any.
             name: the method, variant or device that they are of; None: any.
         """
@@ -89,14 +90,16 @@ class Study:
         ]
 
     def datasets(self, stage: str) -> list[str]:
+        """Data sets with results of this stage, in their order."""
         return list(dict.fromkeys(result.dataset for result in self.of(stage)))
 
     def names(self, stage: str, dataset: str | None = None) -> list[str]:
+        """Names of this stage's results, each once, in their order."""
         return list(dict.fromkeys(result.name for result in self.of(stage, dataset)))
 
     def runs(self, stage: str, dataset: str, name: str = "") -> dict[int, ResultFile]:
         """Results of one method on one data set, by seed."""
-        return {result.seed: result for result in self.of(stage, dataset, name)}
+        return {result.seed: result for result in self.of(stage, dataset, name) if result.seed is not None}
 
     @property
     def stages(self) -> list[str]:
@@ -105,10 +108,11 @@ class Study:
 
 
 def artefact(path: Path) -> str:
+    """The path of a file from here, as links write it."""
     return Path(os.path.relpath(path)).as_posix()
 
 
-def read_study(files: Iterable[Path], params: Mapping) -> Study:
+def read_study(files: Iterable[Path], params: Mapping[str, Any]) -> Study:
     """Read a study's results.
 
     Args:
@@ -119,7 +123,8 @@ def read_study(files: Iterable[Path], params: Mapping) -> Study:
         InputError: no files, a path outside the layout, files of two studies, broken JSON, a missing key, a number
             that its quantity cannot be.
     """
-    results, studies = [], {}
+    results: list[ResultFile] = []
+    studies: dict[str, Path] = {}
     for path in files:
         study, result = _read(path)
         results.append(result)
@@ -161,6 +166,11 @@ def _examples() -> str:
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:
+    """Columns of numbers by name; NaN where a cell is empty.
+
+    Raises:
+        InputError: the file is missing, or no table of numbers.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

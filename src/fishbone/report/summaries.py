@@ -4,6 +4,7 @@ Counts and bytes are means alone: seeds hardly move them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fishbone.export.names import parse_name
 from fishbone.report.bench_table import bench_table
@@ -68,7 +69,8 @@ EXPORT = (
 
 
 def prune_table(study: Study) -> Table:
-    rows = []
+    """Pruned networks, a row for each data set, method and sparsity, over seeds."""
+    rows: list[dict[str, Value]] = []
     for dataset, method, runs in _groups(study, "prune"):
         spent, dense = [cost(run) for run in runs], [run.content for run in runs]
         for sparsity in sorted(set().union(*map(accuracies, runs))):
@@ -89,6 +91,7 @@ def _at(run: ResultFile, sparsity: float) -> dict[str, float | None]:
 
 
 def export_table(study: Study) -> Table:
+    """Exported files, a row each: how nearly they compute the same, and their facts."""
     rows = [
         {
             "dataset": result.dataset,
@@ -130,15 +133,15 @@ def _method(name: str) -> Named | None:
     return Named(name, method_label(name)) if name else None
 
 
-def _over_seeds(key: str, runs: Sequence[Mapping]) -> Interval | None:
+def _over_seeds(key: str, runs: Sequence[Mapping[str, Any]]) -> Interval | None:
     """Of the runs' values of ``key``; None where a seed has none: a mean over other seeds would not compare."""
-    values = [run.get(key) for run in runs]
-    return None if None in values else interval(values, bounds_of(key))
+    values = [run[key] for run in runs if run.get(key) is not None]
+    return interval(values, bounds_of(key)) if len(values) == len(runs) else None
 
 
-def _mean(key: str, runs: Sequence[Mapping]) -> float | None:
+def _mean(key: str, runs: Sequence[Mapping[str, Any]]) -> float | None:
     found = _over_seeds(key, runs)
-    return found and found.mean
+    return None if found is None else found.mean
 
 
 TABLES: dict[str, Callable[[Study], Table]] = {

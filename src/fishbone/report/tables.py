@@ -58,7 +58,7 @@ class Table:
         return [[show(row.get(column.key), column.kind) for column in self.columns] for row in self.rows]
 
     def write_csv(self, path: Path) -> None:
-        """Write the table with plain numbers into the CSV file ``path``."""
+        """Write it as CSV; an interval takes three columns: the value and both ends."""
         wide = {c.key for c in self.columns if any(isinstance(row.get(c.key), Interval) for row in self.rows)}
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -80,7 +80,7 @@ def show(value: Value, kind: Kind) -> str:
 
     Args:
         value: what the cell holds.
-        kind: of the cell's column.
+        kind: what the cell's column holds.
     """
     match value:
         case None:
@@ -91,11 +91,11 @@ def show(value: Value, kind: Kind) -> str:
             return label
         case Doubtful(mean, low, high, n, doubt):
             return f"{show(Interval(mean, low, high, n), kind)} ({doubt})"
-        case Interval(mean, None, None):
-            return show(mean, kind)
-        case Interval(mean, low, high):
+        case Interval(mean, low, high) if low is not None and high is not None:
             number, unit = _split(mean, kind)
             return f"{number}{unit} [{_split(low, kind)[0]}, {_split(high, kind)[0]}]"
+        case Interval(mean):
+            return show(mean, kind)
         case _:
             return "".join(_split(value, kind))
 
@@ -118,7 +118,7 @@ def _split(value: float, kind: Kind) -> tuple[str, str]:
             return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}", ""
 
 
-def _plain(value: Value, wide: bool) -> list:
+def _plain(value: Value, wide: bool) -> list[Value]:
     match value:
         case Interval(mean, low, high):
             return [mean, low, high]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Text:
+    """What the page says about one stage."""
+
     title: str
     explanation: str
     caption: str = ""

@@ -29,9 +29,9 @@ class Statement:
     """What a paper says.
 
     Attributes:
-        id: a name that no other statement has.
-        paper: its name and number.
-        statement: one sentence.
+        id: its name in ``claims.json``.
+        paper: the paper that says it.
+        statement: what it says, as a sentence.
         published: the paper's number with its setting.
         quantity: what is measured here, with its unit.
     """
@@ -110,7 +110,7 @@ def judge(statement: Statement, evidence: Evidence, side: Literal["above", "belo
 
     Args:
         statement: what the paper says; the claim's id is its own with ``@`` and the data set.
-        evidence: what was found.
+        evidence: what was found here.
         side: where the paper says that the quantity lies.
         bound: above or below what.
     """

@@ -20,8 +20,19 @@ class Stage:
     named by ``tag`` and finished by exactly one `backward` with the same tag.
 
     Args:
-        module: the layers.
+        module: the layers of this stage.
         optimiser: steps their parameters; None where there are none.
+
+    Examples:
+        Two stages give the gradient of the whole network:
+
+        >>> first, second = Stage(nn.Linear(2, 3)), Stage(nn.Linear(3, 1))
+        >>> x = torch.ones(4, 2)
+        >>> output = second.forward(first.forward(x))
+        >>> gradient = first.backward(second.backward(torch.ones_like(output)))
+        >>> whole = nn.Sequential(first.module, second.module)
+        >>> torch.allclose(gradient, torch.autograd.functional.jacobian(lambda x: whole(x).sum(), x))
+        True
     """
 
     def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer | None = None) -> None:
@@ -33,8 +44,8 @@ class Stage:
         """Activation (B, …) to send to the next stage; carries no graph.
 
         Args:
-            received: the stage's input.
-            tag: names the pass.
+            received: (B, …), the input of the stage.
+            tag: the pass's name; after its `backward` it may be used again.
             input_gradient: False where no stage comes before and nobody asks for dL/d(input): it is not computed.
 
         Raises:

@@ -20,6 +20,11 @@ from fishbone.split.segment import Segment
 def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
     """Copies of ``sizes[0]``, ``sizes[1]``, … consecutive layers; names, hence weights' names, stay as they were.
 
+    Examples:
+        >>> network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> [list(part.state_dict()) for part in cut(network, [1, 2])]
+        [['0.weight', '0.bias'], ['2.weight', '2.bias']]
+
     Raises:
         ArgumentError: a size is not positive, or they do not add up to the number of layers.
     """
@@ -46,10 +51,10 @@ def segments(
     """Address → the actor there.
 
     Args:
-        network: is copied.
+        network: the whole network, which is copied.
         placed: address → number of layers, in the order of the forward pass.
         chain: the chain's name, which keys the masks of dropout.
-        passes: by purpose.
+        passes: what each pass is for, by its purpose.
         feeder: address of the owner of the data; None where the first of these parties is the owner.
         clock: the time in seconds, for deadlines.
     """

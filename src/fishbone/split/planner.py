@@ -42,7 +42,12 @@ class Capacity:
 
 
 def measure(network: nn.Sequential, shape: Sequence[int]) -> list[Layer]:
-    """Cost of each child of ``network`` for one input of ``shape``, without the batch's dimension."""
+    """Cost of each child of ``network`` for one input of ``shape``, without the batch's dimension.
+
+    Examples:
+        >>> measure(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), (4,))
+        [Layer(name='0', macs=12, parameters=15, outputs=3), Layer(name='1', macs=0, parameters=0, outputs=3)]
+    """
     layers = []
     value = torch.zeros(1, *shape)
     training = network.training
@@ -71,6 +76,18 @@ def placements(layers: int, devices: int) -> Iterator[tuple[int, ...]]:
 
 def balanced(layers: Sequence[Layer], devices: Sequence[Capacity], batch: int) -> tuple[int, ...]:
     """Number of layers of each device (0: unused) by the module's rule; ties go to fewer devices, then earlier ones.
+
+    Args:
+        layers: what each layer costs, in the order of the forward pass.
+        devices: in the order in which they may be used; the first has the data.
+        batch: images that a device holds at once.
+
+    Examples:
+        A phone with the images, and a laptop that is three times as fast:
+
+        >>> layers = [Layer(str(i), macs=10, parameters=5, outputs=5) for i in range(4)]
+        >>> balanced(layers, [Capacity(1.0, 10_000), Capacity(3.0, 10_000)], batch=8)
+        (1, 3)
 
     Raises:
         InputError: no cut fits the memories.

@@ -58,7 +58,7 @@ class Segment:
         role: what the policy calls it.
         module: the layers; every session works on a copy.
         chain: the chain's name, which keys the masks of dropout, as the pass does.
-        passes: by purpose.
+        passes: what each pass is for, by its purpose.
         before: address of the party that may ask it with activations; None for the first one.
         after: address of the party that it asks; None for the last one, which computes the loss.
         clock: the time in seconds, for deadlines.
@@ -127,8 +127,8 @@ class Segment:
 
         Args:
             state: its session is at work.
-            step: the step's number.
-            purpose: one of ``passes``.
+            step: the step's number, which keys the masks of dropout.
+            purpose: a key of ``passes``: what the pass is for.
             received: (B, …), the input of these layers.
             link: reaches the next party.
             input_gradient: False where nobody asks for dL/d(received).

@@ -34,7 +34,7 @@ class Link(Protocol):
         """The reply to a message.
 
         Args:
-            address: of the party that is asked.
+            address: where the party is that is asked.
             message: what it is asked.
             deadline: seconds from now; a reply that comes exactly then is in time; None waits as long as it takes. The
                 other party may have done what it was asked also when its reply was too late.
@@ -89,7 +89,7 @@ class Host:
     a packed state is a new host, which has seen none, and is asked over new links, which count from 0.
 
     Args:
-        address: the actor's.
+        address: where the actor is asked.
         actor: whom requests are for.
         policy: checked again here: a sender may not be honest. Whoever carries vouches for the sender's address.
     """
@@ -108,7 +108,7 @@ class Host:
         what the actor changed in place stays changed. The request's number counts as used in any case.
 
         Args:
-            request: as it came.
+            request: the request as it came.
             roles: address → role of all parties.
             link: how the actor reaches others.
         """

@@ -70,6 +70,20 @@ _HEAD = TypeAdapter(_Head)
 def encode(envelope: Envelope) -> bytes:
     """The frame.
 
+    Examples:
+        >>> @dataclass(frozen=True, eq=False)
+        ... class Reading(Message):
+        ...     kind = "reading"
+        ...     unit: str
+        ...     values: Tensor
+        >>> frame = encode(Envelope("a", "b", 7, Reading("mV", torch.tensor([1.5, 2.0]))))
+        >>> envelope = decode(frame, {"reading": Reading})
+        >>> envelope.number, envelope.message.unit, envelope.message.values
+        (7, 'mV', tensor([1.5000, 2.0000]))
+        >>> decode(frame[:-1], {"reading": Reading})
+        Traceback (most recent call last):
+        fishbone.errors.Malformed: a frame that is no message: ...
+
     Raises:
         TypeError: a tensor is none, is not dense, or is of no type in `DTYPES`.
         ValueError: a value is not what the message's class says.
@@ -81,9 +95,9 @@ def decode(frame: bytes, kinds: Mapping[str, type[Message]], limits: Limits = DE
     """The envelope of a frame.
 
     Args:
-        frame: as it came.
+        frame: the bytes as they came.
         kinds: the messages that there are, by kind.
-        limits: checked first.
+        limits: what is taken at most; checked before anything is made.
 
     Raises:
         TooLarge: a limit is exceeded.

@@ -28,8 +28,8 @@ class Memory:
             Any other exception ends the run: it comes out of the `ask` of the party that asked first, whatever the
             actors between do. The tensors are the sender's own: an observer that keeps them keeps a copy.
         through_codec: send every message as a frame, and read it back, as carriers between processes must.
-        limits: of frames.
-        clock: seconds, for deadlines.
+        limits: what a frame may have at most, where ``through_codec`` makes some.
+        clock: the time in seconds, for deadlines.
     """
 
     def __init__(
@@ -42,8 +42,9 @@ class Memory:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.policy, self.observers = policy, tuple(observers)
-        self.through_codec, self.limits, self.clock = through_codec, limits, clock
+        self.limits, self.clock = limits, clock
         self.roles: dict[str, str] = {}
+        self._through_codec = through_codec
         self._hosts: dict[str, Host] = {}
         self._sent: Counter[tuple[str, str]] = Counter()
 
@@ -118,7 +119,7 @@ class Memory:
 
     def carry(self, envelope: Envelope) -> Envelope:
         """The envelope as it arrives, with tensors of its own."""
-        if self.through_codec:
+        if self._through_codec:
             frame = encode(envelope)
             self.observe(envelope)
             return decode(frame, self.policy.kinds, self.limits)

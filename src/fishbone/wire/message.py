@@ -20,12 +20,12 @@ from fishbone.errors import ArgumentError
 SEPARATOR = "/"  # between the field's name and the tensor's, in a frame; no field's name has one
 
 Form = Literal["tensor", "tensors", "value"]
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
-def per_class(function: Callable[[type[Any]], Result]) -> Callable[[type[Any]], Result]:
+def per_class(function: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
     """`functools.cache` for a function of a class; type checkers do not know that classes have a hash."""
-    return cast(Callable[[type[Any]], Result], cache(function))
+    return cast(Callable[[type[Any]], T], cache(function))
 
 
 @dataclass(frozen=True, eq=False)

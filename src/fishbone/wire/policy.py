@@ -24,7 +24,18 @@ class Policy:
     A `Refusal` may go wherever a message may come from: it is the answer to it.
 
     Args:
-        rules: all of them.
+        rules: all that may be sent, in any order.
+
+    Examples:
+        >>> @dataclass(frozen=True, eq=False)
+        ... class Hello(Message):
+        ...     kind = "hello"
+        >>> policy = Policy([Rule(Hello, "client", "server")])
+        >>> roles = {"a": "client", "b": "server"}
+        >>> policy.check(Envelope("a", "b", 0, Hello()), roles)
+        >>> policy.check(Envelope("b", "a", 0, Hello()), roles)
+        Traceback (most recent call last):
+        fishbone.errors.Forbidden: hello from b (server) to a (client)
 
     Raises:
         TypeError: a message is no dataclass.
@@ -46,7 +57,7 @@ class Policy:
 
         Args:
             envelope: what is sent, or has come.
-            roles: address → role.
+            roles: address → role of all parties.
 
         Raises:
             Forbidden: no rule allows it.

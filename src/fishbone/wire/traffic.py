@@ -21,6 +21,11 @@ class Traffic:
     A message that gets lost, comes too late or is refused was sent and counts; one that the policy does not let out,
     or that has nobody to go to, was not.
 
+    Examples:
+        >>> traffic = Traffic({("a", "b", "update"): 400, ("b", "a", "train"): 80})
+        >>> traffic.total(), traffic.total(lambda key: key.sender == "a")
+        (480, 400)
+
     Args:
         counted: what was counted before, as of a checkpoint.
     """

@@ -51,6 +51,7 @@ class Connection:
         port: None leaves it to the configuration.
         python: interpreter there, unless `fishbone device provision` has made one.
         folder: where tasks and the provisioned environment go; relative to the home folder there.
+        connect_seconds: how long to wait for the connection.
         control: a local folder for the shared connection's socket.
     """
 

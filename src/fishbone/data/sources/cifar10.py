@@ -31,7 +31,7 @@ class Layout:
 
     Args:
         archive: the file as published.
-        folder: what it extracts to.
+        folder: the folder that it extracts to.
         members: batch name → its MD5, or ``None`` where none is published; the last is the test batch.
         parse: (bytes, file) → (pixels (N, 3072) uint8, labels (N,)).
     """

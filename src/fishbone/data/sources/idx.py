@@ -27,7 +27,7 @@ class IdxSource:
     Args:
         url: official folder of the ``.gz`` files.
         md5: by idx name: (MD5 of ``NAME.gz``, MD5 of its content), in the order of `NAMES`.
-        class_names: of labels 0, 1, …
+        class_names: the names of labels 0, 1, …
         subfolders: of a root, beside the source's own name, where other tools keep the files.
         system: folder where a package of the system puts them.
     """

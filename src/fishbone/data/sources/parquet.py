@@ -76,6 +76,7 @@ def read_folder(folder: Path, class_names: tuple[str, ...] | None, threads: int)
 
 
 def _table(path: Path, threads: int) -> "pyarrow.Table":
+    # Here, as parameters name the sources, and need none of their libraries.
     from pyarrow import ArrowException
     from pyarrow.parquet import read_table
 
@@ -86,7 +87,7 @@ def _table(path: Path, threads: int) -> "pyarrow.Table":
 
 
 def _items(table: "pyarrow.Table", path: Path) -> list[Encoded]:
-    from pyarrow import types
+    from pyarrow import types  # here: see `_table`
 
     images = [
         field.name for field in table.schema if types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0

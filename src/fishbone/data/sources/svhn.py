@@ -30,7 +30,7 @@ def read(files: tuple[OfficialFile, OfficialFile], request: Request) -> RawData:
 
 
 def _load(path: Path) -> Labelled:
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # here, as parameters name the sources, and need none of their libraries
 
     try:
         content = loadmat(path, variable_names=("X", "y"))

@@ -9,19 +9,19 @@ from torch.nn import functional as F
 
 from fishbone.errors import Malformed
 from fishbone.federated.checks import diverged
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import HORIZONTAL, Diverged, Train, Update
 from fishbone.wire.actor import Link
 from fishbone.wire.message import Envelope
 
 
 @dataclass(frozen=True, eq=False)
-class HorizontalDevice(Device):
+class HorizontalDevice(DataHolder):
     """Trains by itself when it is told to.
 
     Args:
         inputs: (N, C, H, W) float images of its own samples.
-        labels: (N,) their classes.
+        labels: (N,) int64 classes of these samples.
     """
 
     role: ClassVar[str] = HORIZONTAL
@@ -29,6 +29,11 @@ class HorizontalDevice(Device):
     labels: Tensor
 
     def handle(self, state: Kept, request: Envelope, link: Link) -> tuple[Kept, Update | Diverged]:
+        """Answer `Train` with the update, or with where training diverged.
+
+        Raises:
+            LinkError: the message does not fit; its class says why.
+        """
         match request.message:
             case Train() as message:
                 training = self.begin(state, message)
@@ -48,7 +53,7 @@ def train_locally(
     Args:
         training: the module, and the method that may correct its gradients.
         inputs: (N, C, H, W) float images.
-        labels: (N,) their classes.
+        labels: (N,) int64 classes of these images.
         batches: for each epoch its mini-batches, as positions in 0 … N-1.
     """
     model, optimiser = training.module, training.optimiser()

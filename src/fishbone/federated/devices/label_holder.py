@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fishbone.errors import Malformed
 from fishbone.federated.checks import alike, diverged, of_kind
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     LABEL_HOLDER,
     Diverged,
@@ -33,7 +33,7 @@ Ask = Callable[[str, Message], Message]
 
 
 @dataclass(frozen=True, eq=False)
-class LabelHolder(Device):
+class LabelHolder(DataHolder):
     """Asks its parties for embeddings, step by step, and sends their gradients.
 
     Args:
@@ -52,6 +52,11 @@ class LabelHolder(Device):
     clock: Callable[[], float]
 
     def handle(self, state: Kept, request: Envelope, link: Link) -> tuple[Kept, Update | Diverged]:
+        """Answer `Train`: lead the group's session, step by step.
+
+        Raises:
+            LinkError: the message does not fit, or a party gave no usable answer.
+        """
         match request.message:
             case Train() as message:
                 training = self.begin(state, message)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fishbone.errors import Forbidden, Malformed, Replayed
 from fishbone.federated.checks import alike, diverged
-from fishbone.federated.devices.device import Device, Kept, LocalTraining
+from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     PARTY,
     Begin,
@@ -35,7 +35,7 @@ class Session:
     """A group's training in one round, as a party has it.
 
     Args:
-        training: the bottom network.
+        training: the bottom network in training, and the method's view of it.
         stage: its forward and backward passes.
         batches: positions of the samples of every step.
         step: the one that is next, or under way; from 0.
@@ -57,7 +57,7 @@ class PartyState(Kept):
 
 
 @dataclass(frozen=True, eq=False)
-class Party(Device):
+class Party(DataHolder):
     """Embeds its part of the images for the label holder of its group, and for nobody else.
 
     Args:
@@ -72,13 +72,20 @@ class Party(Device):
     inputs: Tensor
 
     def start(self) -> PartyState:
+        """No round yet, and no session."""
         return PartyState()
 
     def unpack(self, packed: Packed) -> PartyState:
+        """Inverse of `pack`; a session that was under way is not kept."""
         kept = super().unpack(packed)
         return PartyState(kept.round, kept.memory)
 
     def handle(self, state: PartyState, request: Envelope, link: Link) -> tuple[PartyState, Message]:
+        """Answer `Begin`, `EmbeddingRequest`, `EmbeddingGradient` and `Finish`.
+
+        Raises:
+            LinkError: the message does not fit the session; its class says why.
+        """
         match request.message:
             case Begin() as message:
                 return replace(state, session=self._session(state, message)), Done()

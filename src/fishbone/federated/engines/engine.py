@@ -23,9 +23,9 @@ class Engine:
     """Parties that run somewhere.
 
     Args:
-        link: the server's.
+        link: the way in which the server asks parties.
         traffic: bytes that crossed, to be taken after each round.
-        parties: for checkpoints.
+        parties: packs all parties' states into checkpoints, and back.
         clock: the time in seconds, for the members' deadlines.
     """
 

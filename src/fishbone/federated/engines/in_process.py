@@ -38,7 +38,7 @@ def in_process(
         roles: who gets which samples.
         model: the network; each device gets the part that it trains.
         inputs: (N, C, H, W) float images.
-        labels: (N,) their classes.
+        labels: (N,) int64 classes of these images.
         methods: those that the devices know.
         carrier: makes what carries the messages; others alter or note them on the way.
     """
@@ -59,10 +59,10 @@ def one_machine(role: HorizontalRole, model: TwoBranch, inputs: Tensor, labels: 
     """One member at the server's own machine: nothing crosses, so nothing is counted.
 
     Args:
-        role: has all samples.
-        model: the network.
+        role: the one member, which has all samples.
+        model: the network; it is copied.
         inputs: (N, C, H, W) float images.
-        labels: (N,) their classes.
+        labels: (N,) int64 classes of these images.
     """
     memory = Memory(POLICY)
     memory.attach(role.id, HorizontalDevice(role.id, copy.deepcopy(model), "", METHODS, inputs, labels))

@@ -17,6 +17,7 @@ class Centralised(FedAvg):
     name: ClassVar[str] = "centralised"
 
     def step(self, round_: int, state: ServerState, answers: Answers) -> ServerState:
+        """The weights of the one member."""
         (only,) = answers.trained.values()
         return ServerState(only.weights, state.memory)
 

@@ -25,15 +25,19 @@ class FedAvg:
     server_rate: Literal["constant", "harmonic"] = "constant"
 
     def weigh(self, roles: Sequence[Role]) -> dict[str, Fraction]:
+        """n_k / n: by samples."""
         return by_samples(roles)
 
     def begin(self, weights: Tensors) -> Tensors:
+        """Nothing is remembered."""
         return {}
 
     def beside(self, memory: Tensors) -> Tensors:
+        """Nothing is sent beside the weights."""
         return {}
 
     def step(self, round_: int, state: ServerState, answers: Answers) -> ServerState:
+        """The mean of the members, as far as the server's rate goes."""
         rate = 1 / round_ if self.server_rate == "harmonic" else 1.0
         return ServerState(moved(state.weights, answers.mean(), rate), state.memory)
 
@@ -41,6 +45,7 @@ class FedAvg:
         pass
 
     def end(self, local: Local, steps: int) -> tuple[Tensors, Tensors]:
+        """Nothing goes back beside the weights, and nothing stays."""
         return {}, {}
 
 

@@ -17,4 +17,5 @@ class HoVeFL(FedAvg):
     name: ClassVar[str] = "hovefl"
 
     def weigh(self, roles: Sequence[Role]) -> dict[str, Fraction]:
+        """One half for the devices, one half for the groups."""
         return class_half(roles)

@@ -28,12 +28,12 @@ class Centralised:
     """Generator, discriminator and an optimiser for each; a `fishbone.gan.game.Game`.
 
     Args:
-        generator: in training mode.
-        discriminator: whole.
+        generator: the generator, in training mode.
+        discriminator: the whole network, in training mode.
         optimisers: of the generator and of the discriminator.
         images: (n, C, H, W) in [-1, 1].
         batch: images in a step.
-        steps: of a round.
+        steps: how many a round has.
         seed: decides noise, order and dropout; the same seed gives the same bits.
     """
 

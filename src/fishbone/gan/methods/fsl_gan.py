@@ -25,7 +25,7 @@ class FslGan:
     """A `fishbone.gan.method.Method`.
 
     Args:
-        weights: of the common discriminator, by name.
+        weights: the common discriminator's weights by name.
     """
 
     weights: Weights

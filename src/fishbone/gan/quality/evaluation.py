@@ -23,7 +23,7 @@ class Evaluation:
     """Measures generators of one run.
 
     Args:
-        space: the classifier's features.
+        space: the features of a classifier, in which distances are measured.
         dataset: validation and test are read, train only for the floor.
         samples: images a measurement at the end; ``validation_samples`` after a round.
         seed: decides noise vectors, the floor's images and the ceiling's; the same seed gives the same ones.

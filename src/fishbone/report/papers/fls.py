@@ -8,6 +8,7 @@ of cost come from time and memory measured in the same runs.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from fishbone.files import read_json
 from fishbone.report.intervals import Bounds
@@ -33,9 +34,9 @@ class Test:
         statement: what the paper says.
         baseline: the method that FLS is compared with.
         data: the paper's data sets.
-        network: the paper's network.
+        network: the network that the paper tells of.
         quantity: what is claimed to lie above ``bound``, from the gaps; None: they do not tell.
-        bound: see there.
+        bound: what the quantity is claimed to lie above.
         method: that which is compared, FLS or a variant of it.
         bounds: what the quantity can be.
     """
@@ -64,7 +65,7 @@ def claims(study: Study, comparable: float) -> Iterator[Claim]:
     """All claims of the paper.
 
     Args:
-        study: all results.
+        study: all results of the study.
         comparable: accuracies that differ by this fraction count as comparable.
     """
     for test in (
@@ -183,7 +184,7 @@ def _apply_cost(test: CostTest, study: Study) -> Iterator[Claim]:
         yield judge(test.statement, Evidence(dataset, values, setting, artefacts, ratios=True), "below")
 
 
-def _headline(sparsity, baseline, paper, network, data, published: tuple[int, int]) -> Test:
+def _headline(sparsity: float, baseline: str, paper: str, network: str, data: str, published: tuple[int, int]) -> Test:
     ours, theirs = published
     statement = Statement(
         f"fls-over-{baseline}-{sparsity * 100:g}",
@@ -235,8 +236,9 @@ def _apply(test: Test, study: Study) -> Iterator[Claim]:
     for dataset in study.datasets("prune"):
         fls, other = study.runs("prune", dataset, test.method), study.runs("prune", dataset, test.baseline)
         gaps = {seed: _gaps(fls[seed], other[seed]) for seed in sorted(fls.keys() & other.keys())}
-        values = {seed: test.quantity(gap) for seed, gap in gaps.items() if gap}
-        if not values or None in values.values():
+        reached = {seed: test.quantity(gap) for seed, gap in gaps.items() if gap}
+        values = {seed: value for seed, value in reached.items() if value is not None}
+        if not values or len(values) < len(reached):
             shown = ", ".join(f"{sparsity:g}" for sparsity in sorted(set().union(*gaps.values()))) or "none"
             yield not_tested(test.statement, f"Sparsities that both methods reach on {dataset}: {shown}.", dataset)
             continue
@@ -259,7 +261,7 @@ def _setting(study: Study, dataset: str, run: ResultFile, data: tuple[str, ...],
     return "; ".join([*parts, "batch norm recalibrated, no training after pruning; the paper's protocol is not known."])
 
 
-def _curvature(params: Mapping) -> list[str]:
+def _curvature(params: Mapping[str, Any]) -> list[str]:
     steps, temperature = params["fls"]["first_steps"], params["temperature"]
     return [
         f"FLS learnt in {steps} steps" if steps else "FLS at its closed-form start, nothing learnt",

@@ -21,7 +21,7 @@ def claims(study: Study, comparable: float) -> Iterator[Claim]:
     """All claims of the paper.
 
     Args:
-        study: all results.
+        study: all results of the study.
         comparable: an FCD higher by up to this fraction counts as the same.
     """
     yield from _as_good(study, comparable)

@@ -5,6 +5,7 @@ not IID, while the authors' published code deals IID data to vertical groups.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from fishbone.federated.names import mix
 from fishbone.report.methods import METHODS
@@ -26,7 +27,7 @@ def claims(study: Study) -> Iterator[Claim]:
     """All claims of the paper.
 
     Args:
-        study: all results.
+        study: all results of the study.
     """
     if not study.of("federate"):
         yield not_tested(STATEMENT, "The study federates nothing.")
@@ -72,7 +73,7 @@ def _evidence(study: Study, dataset: str, more: str, less: str) -> Evidence:
     return Evidence(dataset, values, "; ".join(parts) + ".", artefacts, ratios=True)
 
 
-def _partitions(params: dict) -> list[str]:
+def _partitions(params: dict[str, Any]) -> list[str]:
     horizontal, vertical = params.get("horizontal_partition"), params.get("vertical_partition")
     if horizontal is None or vertical is None:
         return []

@@ -13,7 +13,7 @@ def data_setting(study: Study, dataset: str, published: tuple[str, ...]) -> str:
     """The data set, and the paper's where it is none of those.
 
     Args:
-        study: all results.
+        study: all results of the study.
         dataset: name of the data set.
         published: the paper's data sets, as keys of `SOURCES` where they are there.
     """
@@ -30,7 +30,7 @@ def network_setting(result: ResultFile, sidecar: str, published: str) -> str:
     Args:
         result: of a run that wrote a network.
         sidecar: name of the network's sidecar beside it.
-        published: the paper's network.
+        published: the network that the paper tells of.
 
     Raises:
         InputError: the sidecar is missing or none.

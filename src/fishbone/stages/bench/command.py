@@ -77,7 +77,7 @@ def command(
 
 def _write_page(html: Path, results: Sequence[BaseModel], dataset: str) -> None:
     """For people; its look is no part of a measurement, so the job does not import it."""
-    from fishbone.files import write_text
+    from fishbone.files import write_text  # here, as it brings NumPy
     from fishbone.report.bench_page import bench_page
 
     write_text(html, bench_page([result.model_dump() for result in results], dataset))

@@ -45,12 +45,12 @@ def run(
     """Measure, write and show each device's result as it comes.
 
     Args:
-        models: ONNX files.
+        models: ONNX files of any origin with one image input.
         baseline: the one of them that speed-ups refer to; None: the first.
         data: data set for accuracy; None: random inputs.
         devices_file: devices by name; None: this machine.
         device: the one of them to measure on; None: all.
-        procedure: how to measure.
+        procedure: how long and how often to measure.
         out: where the result goes as JSON; None: nowhere.
         metrics: where its numbers go, flat; None: nowhere.
         as_json: print one line of JSON a device in place of tables.

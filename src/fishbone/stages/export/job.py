@@ -30,7 +30,7 @@ def run(variants: Sequence[Variant], data: Path, params: Params) -> None:
     Args:
         variants: what becomes which file.
         data: what the networks were trained on.
-        params: the stage's block.
+        params: the stage's block of parameters.
 
     Raises:
         InputError: as `export`, or a file cannot be written.
@@ -50,7 +50,7 @@ def export(variants: Sequence[Variant], data: Path, params: Params, report: Call
     Args:
         variants: what becomes which file.
         data: what the networks were trained on.
-        params: the stage's block.
+        params: the stage's block of parameters.
         report: called with each file written and what is in it.
 
     Raises:

@@ -38,7 +38,7 @@ def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | N
         method: ``hovefl-H-V``, ``fedavg`` or ``centralised``; checked.
         data: a data set made by ``fishbone prepare``.
         seed: decides partition, initial weights and the order of samples; the same seed gives the same bytes.
-        params: the stage's block.
+        params: the stage's block of parameters.
         checkpoint: where progress is kept; None keeps none.
         out: folder for the results.
 

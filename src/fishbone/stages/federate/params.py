@@ -26,6 +26,8 @@ KNOWN = ", ".join("hovefl-H-V (H horizontal devices, V vertical groups)" if n ==
 
 
 class Params(Block):
+    """What one job is given."""
+
     members: int = Field(description="horizontal devices plus vertical groups, the same for every method", ge=1)
     parties: int = Field(description="parties of a vertical group, one part of the image each", ge=1)
     horizontal_partition: str = Field(
@@ -46,6 +48,8 @@ class Params(Block):
 
 
 class Plan(Params):
+    """What the study runs: a job for each data set, method and seed."""
+
     datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
     methods: Distinct[Annotated[str, Field(pattern=METHOD)]] = Field(description=KNOWN, min_length=1)
     seeds: Distinct[Seed] = Field(description="one run each: partition, initial weights and order", min_length=1)

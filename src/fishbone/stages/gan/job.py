@@ -11,10 +11,10 @@ from fishbone.data.partition import partition
 from fishbone.errors import InputError
 from fishbone.files import sha256, try_output, write_history, write_json
 from fishbone.gan.batches import to_unit_range
+from fishbone.gan.grid import write_grid
 from fishbone.gan.methods import METHODS
 from fishbone.gan.quality.evaluation import Evaluation
 from fishbone.gan.quality.frechet import FeatureSpace
-from fishbone.gan.samples import write_grid
 from fishbone.gan.setting import Population, Setting
 from fishbone.gan.training import train
 from fishbone.nn.checkpoint import Checkpoint
@@ -40,11 +40,11 @@ def run(
     """Train, judge, and write the generator with its sidecar, metrics, history and samples.
 
     Args:
-        method: one of `METHODS`.
+        method: a name in `fishbone.gan.methods.METHODS`.
         data: the prepared data set.
         classifier: weights whose features the distances are measured in.
         seed: decides partition, weights, order and noise; the same seed gives the same bits.
-        params: of networks and training.
+        params: the stage's block of parameters.
         checkpoint: file to keep progress in and to resume from; None keeps none.
         out: folder for the results.
         report: called with each round's row.

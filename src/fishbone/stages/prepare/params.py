@@ -8,17 +8,21 @@ from fishbone.data.sources import LOCATED, NAMED
 from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
 
+# Made from the tables, so that each name is written once.
+KnownName = Literal[*NAMED]  # type: ignore[valid-type]  # a checker does not run the tables
+Layout = Literal[*LOCATED]  # type: ignore[valid-type]  # the same
+
 
 class Named(Block):
     """A source that Fishbone knows by name."""
 
-    kind: Literal[*NAMED] = Field(description="the source's name")
+    kind: KnownName = Field(description="the source's name")
 
 
 class Located(Block):
     """Images of one's own in a common layout."""
 
-    kind: Literal[*LOCATED] = Field(description="the layout")
+    kind: Layout = Field(description="the layout")
     path: str = Field(min_length=1, description="file or folder, absolute or relative to a root")
 
 

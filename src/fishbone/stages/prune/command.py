@@ -73,10 +73,12 @@ def command(
     out: Path,
 ) -> None:
     """Prune all inner convolutions and linear layers of a trained network."""
-    looks = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
+    looks: dict[str, Any] = {"pattern": pattern, "padding": padding, "flip": flip, "temperature": temperature}
     if model_file:
         _needed("--model-file", **{"--weights": weights, "--sparsity": sparsity})
         _unused("--model-file", **{"--model": model, "--params": params})
+        assert weights is not None  # as it is needed, like the next
+        assert sparsity is not None
         from fishbone.stages.prune import file_job
 
         given = {name: value for name, value in looks.items() if value is not None}
@@ -88,6 +90,7 @@ def command(
         _needed("a network made by `fishbone train`", **{"--model": model})
         others = {f"--{name}": value for name, value in looks.items()}
         _unused("--model", **{"--weights": weights, "--sparsity": sparsity} | others)
+        assert model is not None  # as it is needed
         from fishbone.stages.prune import job
 
         job.run(method, model, data, seed, params or default_block(Params, "prune"), checkpoint, out, report=_print)
@@ -105,7 +108,7 @@ def _unused(purpose: str, **options: Any) -> None:
         raise click.UsageError(f"{purpose} and {' and '.join(given)} exclude each other")
 
 
-def _print(row: dict) -> None:
+def _print(row: dict[str, Any]) -> None:
     judged = {"validation_accuracy_without_recalibration": "accuracy", "validation_loss_without_recalibration": "loss"}
     shown = [f"validation {name} {row[key]:.4f} as it stands" for key, name in judged.items() if key in row]
     click.echo(", ".join([f"step {row['step']}: sparsity {row['sparsity']:.4f}", *shown]))

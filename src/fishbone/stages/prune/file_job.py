@@ -36,7 +36,7 @@ def run(
     Writes ``pruned.safetensors``, ``pruned.mask.safetensors``, ``history.csv`` and ``metrics.json`` in ``out``.
 
     Args:
-        spec: ``FILE.py:FUNCTION``; see `fishbone.pruning.model_file.load_model_file`.
+        spec: who makes the network, as ``FILE.py:FUNCTION``; see `fishbone.pruning.model_file.load_model_file`.
         weights: file with the network's weights.
         data: prepared data set that it was trained on.
         method: a name in `fishbone.pruning.methods.METHODS`.
@@ -45,7 +45,7 @@ def run(
         pattern: which weights go together; see `fishbone.pruning.patterns.parse_pattern`.
         padding: pixels by which random crops shift at most, as in the network's training.
         flip: whether the network was trained on mirrored images too.
-        temperature: as in `fishbone.curvature.likelihoods.Softmax`.
+        temperature: of the Fisher matrix, as in `fishbone.curvature.likelihoods.Softmax`.
         seed: decides which images are looked at, and the random signs of gradient rows.
         checkpoint: file to keep progress in and to resume from; None keeps none.
         report: called with each step's row.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class Outcome:
     scores: dict[str, float]
     chosen: dict[str, float]
     dense: float
-    history: list[dict]
+    history: list[dict[str, Any]]
     cost: dict[str, float | None]
 
 
@@ -62,16 +63,16 @@ def run(
     params: Params,
     checkpoint: Path | None,
     out: Path,
-    report: Callable[[dict], None],
+    report: Callable[[dict[str, Any]], None],
 ) -> None:
     """Choose the damping, follow the trajectory, test the network at each sparsity and write them all.
 
     Args:
-        name: the method's.
+        name: the method's, a key of `fishbone.pruning.methods.METHODS`.
         model: weights, with their sidecar beside them.
         data: what they were trained on.
         seed: decides the curvature images and directions.
-        params: the stage's parameters.
+        params: the stage's block of parameters.
         checkpoint: file to keep progress in and to resume from; None keeps none.
         out: folder for the results.
         report: called with each step's row.
@@ -103,7 +104,7 @@ def _prune(
     judge: Judge,
     progress: Checkpoint,
     copies: Copies,
-    report: Callable[[dict], None],
+    report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
     """Choose the damping and follow the trajectory, or what a checkpoint leaves to do of it."""
     steps, method, network = task.steps, task.method, task.network
@@ -169,10 +170,10 @@ def _tested(
 
     Args:
         sparsity: what was asked for.
-        network: as pruned.
+        network: the network as it was pruned.
         fresh: the same with recalibrated batch norms.
         mask: (d,) boolean, True for weights that are left.
-        judge: tests networks.
+        judge: measures both on whole splits.
         method: is to blame if the network is not finite.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -36,11 +37,11 @@ class Task:
     Attributes:
         name: the method's, in `fishbone.pruning.methods`.
         method: what that name stands for.
-        params: the stage's parameters.
+        params: the stage's block of parameters.
         seed: decides the curvature images and directions.
         dataset: what the network was trained on.
-        network: the trained network.
-        sidecar: what describes it.
+        network: the trained network, to be pruned.
+        sidecar: what describes the trained network.
         parent: SHA-256 of its file.
     """
 
@@ -54,7 +55,7 @@ class Task:
     parent: str
 
     @property
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """What a checkpoint of this job belongs to."""
         work = {"method": self.name, "params": self.params.model_dump(), "data": self.dataset.digest}
         return work | {"model": self.parent, "seed": self.seed}
@@ -105,8 +106,9 @@ class Task:
         """Make what trains the weights that are left, after each step of a method that does."""
         params, dataset = self.params, self.dataset
         chosen = params.retraining.model_dump(exclude={"steps_per_halving"})
-        whole_images = {"early_epochs": 0, "early_size": dataset.shape[-1]}
-        recipe = Recipe(**chosen, **whole_images, padding=params.padding, flip=params.flip)
+        recipe = Recipe(
+            **chosen, early_epochs=0, early_size=dataset.shape[-1], padding=params.padding, flip=params.flip
+        )
         return Retraining(dataset.split("train"), dataset.split("validation"), recipe, self.seed)
 
 
@@ -114,11 +116,11 @@ def read_task(name: str, model: Path, data: Path, seed: int, params: Params) -> 
     """Read what the job works on, and check it.
 
     Args:
-        name: the method's.
+        name: the method's, a key of `fishbone.pruning.methods.METHODS`.
         model: weights, with their sidecar beside them.
         data: what they were trained on.
         seed: decides the curvature images and directions.
-        params: the stage's parameters.
+        params: the stage's block of parameters.
 
     Raises:
         InputError: model, data and parameters do not fit, and names the field; or the network is not finite.
@@ -139,7 +141,7 @@ def _check(params: Params, method: Method, dataset: Dataset) -> None:
         raise InputError(
             "the empirical matrix has no temperature", field="temperature", value=params.temperature, remedy=remedy
         )
-    fls = params.fls.model_dump() | method.changes
+    fls = params.fls.model_dump() | dict(method.changes)
     if method.estimator == "fishleg" and method.refine_every == 1 and not (fls["renew"] or fls["later_steps"]):
         raise InputError("this method goes on learning", field="fls.later_steps", value=0, remedy="Give 1 or more.")
     if not fls["precondition"] and not fls["first_steps"]:

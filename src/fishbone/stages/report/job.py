@@ -20,7 +20,7 @@ def run(files: Sequence[Path], params: Params, study_params: Mapping[str, Any], 
 
     Args:
         files: results of all stages, where the stages put them.
-        params: the stage's block.
+        params: the stage's block of parameters.
         study_params: the whole study's parameters, for the page.
         out: the folder that claims.json, page.html, tables/ and figures/ go to.
 

@@ -15,6 +15,8 @@ def _known_depth(depth: int) -> int:
 
 
 class Params(Block):
+    """What one job is given."""
+
     depth: Annotated[int, AfterValidator(_known_depth)] = Field(
         description="layers: 6n+2 (CIFAR ResNet) or 18", json_schema_extra={"anyOf": [{"const": 18}, {"minimum": 8}]}
     )
@@ -35,5 +37,7 @@ class Params(Block):
 
 
 class Plan(Params):
+    """What the study runs: a job for each data set and seed."""
+
     datasets: Distinct[Name] = Field(description="data sets that `prepare` makes", min_length=1)
     seeds: Distinct[Seed] = Field(description="one run each: initial weights, order and augmentation", min_length=1)

@@ -28,7 +28,7 @@ def check_complete(
     """Hold a policy to a run that does all that the protocol can do.
 
     Args:
-        policy: the rules.
+        policy: the rules that should be complete.
         envelopes: what an observer saw in the run, such as the ``append`` of a list.
         roles: address → role, as `Memory.roles`.
         modules: where the protocol's messages are defined.

@@ -20,10 +20,11 @@ What = Literal["drop", "delay", "repeat", "reorder", "corrupt", "nan", "raise"]
 class FakeClock:
     """Seconds that pass only when a test, or a fault, says so.
 
-    >>> clock = FakeClock()
-    >>> clock.advance(1.5)
-    >>> clock()
-    1.5
+    Examples:
+        >>> clock = FakeClock()
+        >>> clock.advance(1.5)
+        >>> clock()
+        1.5
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class Fault:
         receiver: address to which they go; None for all.
         times: how many of them it strikes; None for all.
         after: how many of them pass before.
-        seconds: of a delay.
+        seconds: how long a delay is.
 
     Raises:
         ValueError: there is no such fault, or a delay of no time, or a time without a delay.
@@ -102,11 +103,11 @@ class Faulty(Memory):
 
     Args:
         policy: who may send what to whom.
-        observers: as of `Memory`.
+        observers: called with every envelope, as by `Memory`.
         faults: what happens; of several to one message, the order is drop, delay, corrupt, nan, raise.
         seed: decides which byte or number is hit; the same seed hits the same.
-        limits: of frames.
-        clock: for deadlines; None makes one.
+        limits: what a frame may have at most.
+        clock: what deadlines are measured with; None makes one.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Faulty(Memory):
         clock: FakeClock | None = None,
     ):
         self.clock: FakeClock = clock or FakeClock()
-        super().__init__(policy, observers, through_codec=True, limits=limits, clock=self.clock)
+        super().__init__(policy, observers, limits=limits, clock=self.clock)
         self.faults = tuple(faults)
         self.struck: Counter[Fault] = Counter()
         self.refused: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """What horizontal devices, parties and label holders share: their part of the network, and what they keep.
 
-A device is configuration and data. A round's training works on a copy of its module, and what a method leaves behind
-for the next round is in `Kept`, which packs.
+A data holder is configuration and data. A round's training works on a copy of its module, and what a method leaves
+behind for the next round is in `Kept`, which packs.
 """
 
 import copy
@@ -20,7 +20,7 @@ from fishbone.wire.actor import Packed
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Between rounds: the last one that the device took part in, and what the method left on it."""
+    """Between rounds: the last one that the holder took part in, and what the method left on it."""
 
     round: int = 0
     memory: Tensors = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Kept:
 
 @dataclass(frozen=True, eq=False)
 class LocalTraining:
-    """One device's training in one round: a module of its own, and the method's view of it."""
+    """One holder's training in one round: a module of its own, and the method's view of it."""
 
     round: int
     module: nn.Module
@@ -46,11 +46,11 @@ class LocalTraining:
 
 
 @dataclass(frozen=True, eq=False)
-class Device:
+class DataHolder:
     """A part of the network at an address.
 
     Args:
-        address: the device's own.
+        address: where it is asked.
         module: what its part is made of; copied for each round, never trained itself.
         prefix: what the part's names begin with in the global network.
         methods: those that it will take part in, by name.
@@ -62,12 +62,15 @@ class Device:
     methods: Mapping[str, type[Method]]
 
     def start(self) -> Kept:
+        """No round yet, and nothing remembered."""
         return Kept()
 
     def pack(self, state: Kept) -> Packed:
+        """The last round's number, and what the method left."""
         return Packed(state.memory, {"round": state.round})
 
     def unpack(self, packed: Packed) -> Kept:
+        """Inverse of `pack`."""
         return Kept(packed.values["round"], dict(packed.tensors))
 
     def begin(self, state: Kept, message: Train | Begin) -> LocalTraining:
@@ -75,7 +78,7 @@ class Device:
 
         Raises:
             Replayed: a later round has been there.
-            Malformed: the weights are not those of the device's part, or there is no such method.
+            Malformed: the weights are not those of the holder's part, or there is no such method.
         """
         if message.round < state.round:
             raise Replayed(f"{self.address} is in round {state.round}, {message.kind} is of round {message.round}")
@@ -92,7 +95,7 @@ class Device:
 
         Args:
             training: as `begin` made it, and ``steps`` steps later.
-            steps: of the optimiser.
+            steps: how many steps the optimiser took.
             loss: mean of the last epoch in nats; None where labels are not seen.
         """
         with torch.no_grad():
