@@ -102,7 +102,7 @@ def test_answer_after_the_deadline_is_not_waited_for():
 def test_an_absence_is_told_and_written_down_with_its_reason(caplog):
     game = faulty(Fault("nan", kind="feedback", sender=OWNER, after=1))
     game.round(1)
-    reason = "feedback on step 1 is not finite"
+    reason = "feedback on step 1: gradient is not finite"
     assert game.rounds.absences == [Absence(1, 1, "user0", "rejected", reason)]
     assert f"round 1 goes on without user0: rejected: {reason}" in caplog.text
 
