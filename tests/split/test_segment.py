@@ -64,7 +64,7 @@ def test_party_that_nobody_asks_for_a_gradient_computes_none_and_learns_the_same
     (segment,) = segments(network(), {"a": 3}, "u", SUM).values()
     weights, losses = [], []
     for wanted in (True, False):
-        state, _ = segment.begin(segment.start(), Begin(1, 0, SGD, segment.module.state_dict()))
+        state, _ = segment.begin(segment.start(), Begin(1, 0, SGD, None, segment.module.state_dict()))
         loss, gradient = segment.run(state, 0, "learn", INPUT, None, input_gradient=wanted)
         assert (gradient is not None) == wanted
         losses.append(loss)
