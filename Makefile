@@ -33,7 +33,7 @@ test: $(READY)
 	@python -m pytest
 
 # What computes gradients, once more with the kernels of processors without AVX-512.
-LEARNING := nn curvature pruning federated gan $(addprefix stages/test_,train.py prune.py federate.py gan.py)
+LEARNING := nn curvature pruning federated split wire gan $(addprefix stages/test_,train.py prune.py federate.py gan.py)
 test-avx2: $(READY)
 	@echo "== tests of what learns, on AVX2 alone"
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m pytest $(addprefix tests/,$(LEARNING))

@@ -7,8 +7,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from fishbone.cli import VERBS, LazyGroup, cli
-from fishbone.errors import InputError
+from fishbone.cli import VERBS, LazyGroup, cli, main
+from fishbone.errors import InputError, LinkError
 from fishbone.parameters import default_block
 from fishbone.provenance.params import STAGES, job_block, job_params, load_study, schema
 
@@ -45,6 +45,18 @@ def test_wrong_input_ends_with_2_and_one_line():
     assert done.returncode == 2
     assert done.stderr.startswith("fishbone: --params: width: key is missing")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("error", "code"), [(LinkError("round 1: h0 failed"), 1), (InputError("no", remedy="Go."), 2)])
+def test_an_error_of_the_package_s_own_is_one_line(error, code, monkeypatch, capsys):
+    def stopped(prog_name):
+        raise error
+
+    monkeypatch.setattr("fishbone.cli.cli", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"fishbone: {error}\n"
 
 
 def test_unknown_verb_lists_the_known_ones():

@@ -121,7 +121,8 @@ def test_every_public_package_has_its_page_of_the_reference():
 def test_a_page_of_the_reference_begins_with_links_to_all_public_names(page):
     module = importlib.import_module(f"fishbone.{page.stem}")
     if hasattr(module, "__path__"):  # a module has no other names on its page
-        wanted = {name: f"{getattr(module, name).__module__}.{name}" for name in module.__all__}
+        values = {name: getattr(module, name) for name in module.__all__}
+        wanted = {name: f"{getattr(value, '__module__', module.__name__)}.{name}" for name, value in values.items()}
         assert dict(re.findall(r"\[(\w+)\]\[([\w.]+)\]", page.read_text())) == wanted
 
 

@@ -1,6 +1,7 @@
 """``fishbone VERB``: each verb lives in the module of its own name and is imported when called.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong (the message says how to mend it).
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong (the message says how to mend it). An error of the package's
+own is one line.
 """
 
 import gc
@@ -9,7 +10,7 @@ import sys
 
 import click
 
-from fishbone.errors import InputError
+from fishbone.errors import FishboneError, InputError
 from fishbone.provenance.sources import digest
 
 VERBS = {
@@ -81,9 +82,9 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     try:
         cli(prog_name="fishbone")
-    except InputError as error:
+    except FishboneError as error:
         click.echo(f"fishbone: {error}", err=True)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, InputError) else 1)
     except OSError as error:
         if error.errno is None:
             raise

@@ -11,6 +11,7 @@ FishboneError
 │   ├── TooLarge             the frame is longer than the receiver takes
 │   ├── Malformed            the frame is no message, or answers something else
 │   ├── Rejected             the answer has the right form and a content that cannot be used
+│   ├── DivergedError        the other party's training came to a number that is not finite
 │   ├── Forbidden            the policy does not let this message pass
 │   └── Failed               the other party could not do what it was asked for
 ├── GateError                an exported file is not what it has to be (`fishbone.export`)
@@ -20,14 +21,15 @@ FishboneError
 ├── NoRuntimeError           onnxruntime-web cannot be had (`fishbone.bench`)
 └── RawImageFound            a training image was about to leave its owner (`fishbone.privacy`)
 
-The command line ends with exit code 2 after an `InputError`, and with 1 after any other failure. Errors without a room
-are defined here, the others in their room.
+The command line says any of them in one line, and ends with exit code 2 after an `InputError`, else with 1.
+Errors without a room are defined here, the others in their room.
 """
 
 from typing import ClassVar
 
 __all__ = [
     "ArgumentError",
+    "DivergedError",
     "Failed",
     "FishboneError",
     "Forbidden",
@@ -116,6 +118,12 @@ class Rejected(LinkError):
     """The answer has the right form, and a content that cannot be used, such as weights that are not finite."""
 
     status = "rejected"
+
+
+class DivergedError(LinkError):
+    """The other party's training came to a number that is not finite: a loss, an embedding, a gradient."""
+
+    status = "diverged"
 
 
 class Forbidden(LinkError):

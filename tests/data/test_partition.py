@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishbone.data.partition import PATTERN, dirichlet, iid, partition, quantity, shards
+from fishbone.data.names import PARTITION
+from fishbone.data.partition import dirichlet, iid, partition, quantity, shards
 from fishbone.errors import InputError
 from fishbone.seeding import numpy_generator
 
@@ -114,4 +115,4 @@ def test_no_devices_is_an_empty_partition():
     + [(spec, False) for spec in ("", "IID", "shards", "shards-0", "dirichlet-0.0", "dirichlet-0", "quantity--1")],
 )
 def test_the_pattern_takes_exactly_the_specs_that_mean_something(spec, known):
-    assert bool(re.match(PATTERN, spec)) == known
+    assert bool(re.match(PARTITION, spec)) == known

@@ -1,6 +1,11 @@
 import numpy as np
 
-from fishbone.data.sources import NAMED
+from fishbone.data import names
+from fishbone.data.sources import LOCATED, NAMED
+
+
+def test_the_tables_of_sources_have_the_names_that_parameters_have():
+    assert (tuple(NAMED), tuple(LOCATED)) == (names.NAMED, names.LOCATED)
 
 
 def test_mnist5k_holds_500_of_each_digit(ask, tmp_path):

@@ -1,16 +1,22 @@
 import json
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
 from small_federation import federate, local_work, mixed_roles, rounds, same, samples
 from small_methods import FedAvgM, FedProx, Scaffold
 
-from fishbone.errors import InputError
+from fishbone.errors import FishboneError
 from fishbone.federated.messages import NamedMethod
 from fishbone.federated.methods import METHODS
 from fishbone.federated.methods.fedavg import FedAvg
 from fishbone.federated.methods.protocol import named
 from fishbone.nn.averages import weighted_mean
+from fishbone.nn.pack import under
+from fishbone.wire.actor import Packed
+from fishbone.wire.testing import Fault, Faulty
 
 DATA = samples(144)
 LABELS = DATA[1]
@@ -72,7 +78,11 @@ def test_scaffolds_variate_at_the_server_is_the_mean_of_the_members(mix):
         state = federation.round(number, state).state
     packed = federation.engine.parties.pack()
     shares = federation.method.weigh(federation.roles)
-    kept = {address: (shares[role.id], packed[address].tensors) for role in federation.roles for address in role.parts}
+    kept = {
+        address: (shares[role.id], under("3/", packed[address].tensors))
+        for role in federation.roles
+        for address in role.parts
+    }
     mean = weighted_mean(kept)
     assert mean.keys() == state.memory.keys()
     for name, c in state.memory.items():
@@ -102,6 +112,65 @@ def test_scaffold_forgets_nobodys_variate_when_a_member_is_away():
     assert all(value > 0 for value in change.values())
 
 
+@pytest.mark.parametrize(
+    ("member", "lost", "unasked"),
+    [
+        ("h00002", ("update", "h00002", None), ("train", None, "h00002")),
+        ("v00000", ("update", "v00000/party1", None), ("begin", None, "v00000/party0")),
+    ],
+    ids=["device", "group"],
+)
+def test_what_a_member_learnt_in_a_round_that_did_not_count_is_as_if_it_had_not_been_asked(member, lost, unasked):
+    """SCAFFOLD's c is the mean of the c_k only if these move with it. The last party's update is the group's last."""
+
+    def third_round(fault):
+        roles = mixed_roles(LABELS, 3, 1)
+        carrier = partial(Faulty, faults=[Fault("drop", *fault, after=1)])
+        known = {"scaffold": Scaffold}
+        federation, state = federate(roles, DATA, local_work(), method=Scaffold(), methods=known, carrier=carrier)
+        for number in (1, 2, 3):
+            result = federation.round(number, state)
+            assert set(result.left_out) == ({member} if number == 2 else set())
+            state = result.state
+        return state
+
+    first, second = third_round(lost), third_round(unasked)
+    assert same(first.weights, second.weights)
+    assert same(first.memory, second.memory)
+
+
+@dataclass(frozen=True)
+class KeepsParameters(FedAvg):
+    name: ClassVar[str] = "keeps_parameters"
+
+    def end(self, local, steps):
+        return {}, dict(local.parameters)
+
+
+def test_what_a_method_leaves_on_a_device_stays_as_it_was_when_the_device_trains_on():
+    federation, state = federate(
+        mixed_roles(LABELS, 1, 0), DATA, local_work(), method=KeepsParameters(),
+        methods={"keeps_parameters": KeepsParameters},
+    )  # fmt: skip
+    first = federation.round(1, state).state
+    second = federation.round(2, first).state
+    packed = federation.engine.parties.pack()["h00000"]
+    assert packed.values == {"rounds": [1, 2]}
+    assert same(under("1/", packed.tensors), first.weights)
+    assert same(under("2/", packed.tensors), second.weights)
+
+
+def test_a_device_that_lost_its_state_goes_on_with_an_empty_memory():
+    federation, state, _ = run(Scaffold(), mix=(3, 0), count=0)
+    first = federation.round(1, state).state
+    parties = federation.engine.parties
+    packed = parties.pack()
+    parties.unpack({address: Packed({}, {"rounds": [0]}) for address in packed})
+    result = federation.round(2, first)
+    assert result.left_out == {}
+    assert parties.pack()["h00000"].values == {"rounds": [1, 2]}
+
+
 def test_server_momentum_of_zero_is_fedavg():
     _, _, plain = run(FedAvg())
     _, _, without = run(FedAvgM(beta=0.0))
@@ -125,5 +194,5 @@ def test_server_momentum_adds_the_earlier_moves():
 def test_a_device_takes_part_only_in_methods_that_it_knows():
     roles = mixed_roles(LABELS, 2, 1)
     federation, start = federate(roles, DATA, local_work(), method=FedProx(mu=0.1))
-    with pytest.raises(InputError, match=r"3 members malformed, none left.*knows no method 'fedprox'"):
+    with pytest.raises(FishboneError, match=r"3 members malformed, none left.*knows no method 'fedprox'"):
         federation.round(1, start)

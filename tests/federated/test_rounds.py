@@ -24,7 +24,7 @@ from small_federation import (
 from torch.nn import functional as F
 
 from fishbone.data.partition import dirichlet
-from fishbone.errors import InputError, Unreachable
+from fishbone.errors import FishboneError, InputError, Unreachable
 from fishbone.federated.counts import Counts
 from fishbone.federated.engines.in_process import one_machine
 from fishbone.federated.messages import Diverged, Done, Embedding, EmbeddingRequest, Update
@@ -289,9 +289,34 @@ def test_a_round_without_any_answer_fails_and_says_why():
     roles = mixed_roles(LABELS, 1, 1)
     broken, start = altered(roles, vanish("h00000"), spoil("v00000/labels", lambda weight: weight * np.nan))
     with pytest.raises(
-        InputError, match=r"^learning_rate: round 1: 1 members unreachable, 1 rejected, none left\. .*h00000"
+        FishboneError, match=r"^round 1: 1 members unreachable, 1 rejected, none left\. .*h00000"
+    ) as told:
+        broken.round(1, start)
+    assert not isinstance(told.value, InputError)
+
+
+def test_a_round_whose_every_update_is_rejected_blames_the_learning_rate():
+    roles = mixed_roles(LABELS, 1, 1)
+    wild = [spoil(address, lambda weight: weight * np.nan) for address in ("h00000", "v00000/labels")]
+    broken, start = altered(roles, *wild)
+    with pytest.raises(
+        InputError, match=r"^learning_rate: round 1: 2 members rejected, none left\. .*Lower the learning"
     ):
         broken.round(1, start)
+
+
+def test_a_round_goes_on_without_a_member_whose_training_diverged():
+    roles = mixed_roles(LABELS, 3, 0)
+    bright = DATA[0].clone()
+    bright[roles[1].samples] = float("inf")
+    federation, start = federate(roles, (bright, LABELS), local_work())
+    result = federation.round(2, start)
+    assert result.left_out == {"h00001": "diverged"}
+    assert result.counts.metrics()["members_diverged"] == 1
+    assert (
+        str(result.errors["h00001"]) == "training diverged in round 2, h00001, local epoch 1, step 1: the loss is nan"
+    )
+    assert same(result.state.weights, without(roles, "h00001").round(2, start).state.weights)
 
 
 @pytest.mark.parametrize(
@@ -301,11 +326,21 @@ def test_a_round_without_any_answer_fails_and_says_why():
         ((0, 1), "round 3, v00000, local step [12]: the"),
     ],
 )
-def test_a_member_whose_training_diverges_ends_the_run_with_its_place(mix, place):
+def test_a_round_in_which_the_training_of_all_diverges_blames_the_learning_rate_with_the_place(mix, place):
     work = replace(local_work(), optimiser=replace(OPTIMISERS["sgd"], learning_rate=1e30))
     federation, start = federate(mixed_roles(LABELS, *mix), DATA, work)
     with pytest.raises(InputError, match=rf"^learning_rate: training diverged in {place} .*Lower it"):
         federation.round(3, start)
+
+
+def test_a_federation_keeps_weights_of_its_own():
+    given = weights_of(network())
+    federation = federate(mixed_roles(LABELS, 1, 0), DATA, local_work())[0]
+    start = federation.start(given)
+    before = copy.deepcopy(given)
+    for value in given.values():
+        value.zero_()
+    assert same(start.weights, before)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +385,7 @@ def test_a_round_that_is_over_is_not_trained_again():
     federation, start = federate(mixed_roles(LABELS, 1, 1), DATA, local_work())
     federation.round(5, start)
     federation.round(5, start)  # a server that was killed in round 5 does it again
-    with pytest.raises(InputError, match="2 members replayed, none left"):
+    with pytest.raises(FishboneError, match="2 members replayed, none left"):
         federation.round(4, start)
 
 

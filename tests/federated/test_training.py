@@ -4,7 +4,7 @@ import pytest
 from small_federation import federate, local_work, mixed_roles, network, same, samples
 from small_methods import Scaffold
 
-from fishbone.errors import InputError
+from fishbone.errors import FishboneError, InputError
 from fishbone.federated.methods import METHODS
 from fishbone.federated.training import FederatedTraining
 from fishbone.nn.checkpoint import Checkpoint
@@ -50,6 +50,43 @@ def test_resuming_equals_never_having_stopped(tmp_path, method):
     assert same(resumed.state.weights, whole.state.weights)
     assert same(resumed.state.memory, whole.state.memory)
     assert resumed.counts == whole.counts
+    assert resumed.state.counted == whole.state.counted == {role.id: 5 for role in whole.federation.roles}
+
+
+def spoilt_training(spoil):
+    """The data of one member of five are of no use."""
+    roles = mixed_roles(LABELS, 3, 2)
+    inputs, labels = DATA[0].clone(), LABELS.clone()
+    spoil(inputs, labels, roles[1].samples)
+    federation, start = federate(roles, (inputs, labels), local_work())
+    return FederatedTraining(federation, start.weights, validate)
+
+
+def test_a_study_stops_where_one_member_diverges():
+    def spoil(inputs, labels, samples):
+        inputs[samples] = float("inf")
+
+    work = spoilt_training(spoil)
+    place = "round 1, h00001, local epoch 1, step 1: the loss is nan"
+    with pytest.raises(InputError, match=rf"^learning_rate: training diverged in {place}\. Lower it\.$"):
+        work.step(1)
+
+
+def test_a_study_stops_where_one_member_fails_and_says_why():
+    def spoil(inputs, labels, samples):
+        labels[samples[0]] = 99  # no such class: the loss cannot be computed
+
+    work = spoilt_training(spoil)
+    with pytest.raises(FishboneError, match=r"^round 1: h00001 failed: h00001: IndexError: Target 99 is out") as told:
+        work.step(1)
+    assert not isinstance(told.value, InputError)
+
+
+def test_a_study_goes_on_without_a_member_that_is_away():
+    work = training()
+    work.federation.engine.parties.detach("h00001")
+    work.step(1)
+    assert work.counts.left_out == {"unreachable": 1}
 
 
 def test_history_has_a_row_per_round_with_the_bytes_so_far():

@@ -141,7 +141,7 @@ def learn(ask, round_, step):
 )
 def test_a_message_out_of_turn_is_refused(asked, other, error):
     ask, bottom = asked
-    ask(SERVER, Begin(2, bottom, {}, local_work(), PLAIN))
+    ask(SERVER, Begin(2, 0, bottom, {}, local_work(), PLAIN))
     for step in (0, 1):
         assert isinstance(learn(ask, 2, step), Done)
     with pytest.raises(error, match="is at round 2, step 2"):
@@ -153,7 +153,7 @@ def test_within_a_step_embedding_and_gradient_take_turns(asked):
     ask, bottom = asked
     with pytest.raises(Malformed, match="has not begun"):
         ask(HOLDER, EmbeddingRequest(1, 0))
-    ask(SERVER, Begin(1, bottom, {}, local_work(), PLAIN))
+    ask(SERVER, Begin(1, 0, bottom, {}, local_work(), PLAIN))
     with pytest.raises(Malformed, match="has sent no embedding of step 0"):
         ask(HOLDER, EmbeddingGradient(1, 0, torch.ones(7, EMBEDDING)))
     ask(HOLDER, EmbeddingRequest(1, 0))
@@ -169,7 +169,7 @@ def test_within_a_step_embedding_and_gradient_take_turns(asked):
 )  # fmt: skip
 def test_a_gradient_that_is_not_the_embeddings_is_refused(asked, gradient):
     ask, bottom = asked
-    ask(SERVER, Begin(1, bottom, {}, local_work(), PLAIN))
+    ask(SERVER, Begin(1, 0, bottom, {}, local_work(), PLAIN))
     ask(HOLDER, EmbeddingRequest(1, 0))
     with pytest.raises(Malformed, match="needs a finite gradient"):
         ask(HOLDER, EmbeddingGradient(1, 0, gradient))
@@ -177,7 +177,7 @@ def test_a_gradient_that_is_not_the_embeddings_is_refused(asked, gradient):
 
 def test_a_party_answers_its_own_label_holder_only(asked):
     ask, bottom = asked
-    ask(SERVER, Begin(1, bottom, {}, local_work(), PLAIN))
+    ask(SERVER, Begin(1, 0, bottom, {}, local_work(), PLAIN))
     with pytest.raises(Forbidden, match=r"v00001/labels; v00000/party0 answers v00000/labels"):
         ask("v00001/labels", EmbeddingRequest(1, 0))
     with pytest.raises(Forbidden):
@@ -188,7 +188,7 @@ def test_a_session_ends_after_its_last_step_and_not_before(asked):
     ask, bottom = asked
     with pytest.raises(Malformed, match="in no session of round 1"):
         ask(SERVER, Finish(1))
-    ask(SERVER, Begin(1, bottom, {}, local_work(epochs=1), PLAIN))
+    ask(SERVER, Begin(1, 0, bottom, {}, local_work(epochs=1), PLAIN))
     with pytest.raises(Malformed, match="at step 0 of 2"):
         ask(SERVER, Finish(1))
     learn(ask, 1, 0)
@@ -210,12 +210,19 @@ def test_a_session_ends_after_its_last_step_and_not_before(asked):
 def test_weights_that_are_not_the_partys_are_refused(asked, change):
     ask, bottom = asked
     with pytest.raises(Malformed, match="other weights than v00000/party0"):
-        ask(SERVER, Begin(1, {name: change(value) for name, value in bottom.items()}, {}, local_work(), PLAIN))
+        ask(SERVER, Begin(1, 0, {name: change(value) for name, value in bottom.items()}, {}, local_work(), PLAIN))
     with pytest.raises(Malformed, match="other weights"):
-        ask(SERVER, Begin(1, {}, {}, local_work(), PLAIN))
+        ask(SERVER, Begin(1, 0, {}, {}, local_work(), PLAIN))
+
+
+@pytest.mark.parametrize("counted", [-1, 2, 3])
+def test_a_round_that_counted_lies_before_the_one_that_begins(asked, counted):
+    ask, bottom = asked
+    with pytest.raises(Malformed, match=f"begin of round 2 says that round {counted} counted"):
+        ask(SERVER, Begin(2, counted, bottom, {}, local_work(), PLAIN))
 
 
 def test_a_message_for_another_role_is_forbidden(asked):
     ask, bottom = asked
     with pytest.raises(Forbidden):
-        ask(SERVER, Train(1, bottom, {}, local_work(), PLAIN))
+        ask(SERVER, Train(1, 0, bottom, {}, local_work(), PLAIN))

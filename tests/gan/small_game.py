@@ -64,9 +64,7 @@ def centralised(setting=SETTING):
 
 def faulty(*faults, deadline=None, **kwargs):
     """The game on a carrier with these faults."""
-    game = fsl_gan(carrier=partial(Faulty, faults=faults), **kwargs)
-    game.rounds.deadline = deadline
-    return game
+    return fsl_gan(replace(SETTING, deadline=deadline), carrier=partial(Faulty, faults=faults), **kwargs)
 
 
 def among(game, chosen):

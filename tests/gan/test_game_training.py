@@ -2,13 +2,14 @@ import copy
 
 import pytest
 import torch
-from small_game import centralised, equal, fsl_gan, play
+from small_game import centralised, equal, faulty, fsl_gan, play
 
-from fishbone.errors import InputError
+from fishbone.errors import FishboneError, InputError
 from fishbone.files import write_tensors
 from fishbone.gan.samples import draw
 from fishbone.gan.training import train
 from fishbone.nn.checkpoint import Checkpoint
+from fishbone.wire.testing import Fault
 
 
 def build(method):
@@ -80,6 +81,41 @@ def test_weights_spoilt_by_the_last_step_of_a_round_are_noticed_before_they_are_
     with pytest.raises(InputError, match=r"diverged in round 1: the largest of generator/\S+ is"):
         run(game, 2, Checkpoint(tmp_path / "c.safetensors", {}))
     assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_study_stops_where_a_user_diverges_though_others_are_left():
+    game = fsl_gan()
+    game.memory._hosts["user0/device2"].actor.module.register_forward_hook(lambda *_: torch.full((12, 1), torch.inf))
+    with pytest.raises(InputError, match=r"^learning_rate\.fsl_gan: training diverged in round 1, .*user0.*Lower it"):
+        run(game, 2, Checkpoint(None, {}))
+
+
+def test_study_stops_where_a_user_fails_and_says_why():
+    game = faulty(Fault("raise", kind="activation", receiver="user0/device2"))
+    with pytest.raises(FishboneError, match=r"^round 1: user0 failed: .*RuntimeError: an injected fault$") as raised:
+        run(game, 2, Checkpoint(None, {}))
+    assert not isinstance(raised.value, InputError)
+
+
+@pytest.mark.parametrize("what", ["drop", "corrupt", "nan"])
+def test_study_goes_on_without_a_user_that_the_network_or_its_device_lost(what):
+    game = faulty(Fault(what, kind="update", sender="user0/device2"))
+    assert len(run(game, 2, Checkpoint(None, {}))) == 2
+    assert len(game.absences) == 1
+
+
+def test_numbers_that_only_a_user_keeps_end_nobodys_run():
+    game = fsl_gan()
+    played = game.round
+
+    def round_(number):
+        losses = played(number)
+        finished = game.memory._hosts["user0/device2"].state.finished[number]
+        finished["stage/module/dense.1.weight"][0, 0] = float("nan")
+        return losses
+
+    game.round = round_
+    assert len(run(game, 2, Checkpoint(None, {}))) == 2
 
 
 def test_divergence_in_one_place_is_noticed_at_once():

@@ -1,8 +1,12 @@
+import hashlib
+import json
+
 import pytest
 import torch
 
 from fishbone.errors import InputError
 from fishbone.files import read_tensors, write_tensors
+from fishbone.nn import checkpoint as module
 from fishbone.nn.checkpoint import Checkpoint, read_checked, write_checked
 
 
@@ -61,7 +65,22 @@ def test_no_flipped_bit_gets_through(tmp_path):
     assert all("is damaged" in message and f"Delete {path} and run again." in message for message in damaged)
 
 
-def test_checkpoint_of_an_earlier_version_is_ignored(tmp_path):
+def test_checkpoint_of_an_earlier_format_is_ignored(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT - 1)
+    Checkpoint(path, {"lr": 0.1}).save({"w": torch.ones(1)}, {"epoch": 2})
+    monkeypatch.undo()
+    assert Checkpoint(path, {"lr": 0.1}).load() is None
+
+
+def test_checkpoint_from_before_formats_had_numbers_is_ignored(tmp_path):
+    path, work = tmp_path / "c.safetensors", {"lr": 0.1}
+    header = {"identity": hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest(), "state": {"epoch": 2}}
+    write_checked(path, {"w": torch.ones(1)}, header)
+    assert Checkpoint(path, work).load() is None
+
+
+def test_checkpoint_without_a_checksum_is_ignored(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c.safetensors", {"lr": 0.1})
     write_tensors(checkpoint.path, {"w": torch.ones(1)}, {"identity": checkpoint.identity, "state": {}})
     assert checkpoint.load() is None

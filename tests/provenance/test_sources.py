@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def test_closure_follows_imports_inside_functions_and_package_data(tmp_path, mon
         "stages/a.py": "import numpy\ndef f():\n    from fishbone.lib.deep import g\n",
         "stages/b.py": "",
         "lib/__init__.py": "",
-        "lib/deep.py": "from fishbone import top\n",
+        "lib/deep.py": "from fishbone import top\ng = 1\n",
         "lib/unused.py": "",
         "lib/page.html": "",
         "lib/page.html~": "",
@@ -39,6 +40,24 @@ def test_relative_import_is_refused_because_its_file_would_be_missed(tmp_path, m
     (package / "stages" / "a.py").write_text("from .b import c\n")
     monkeypatch.setattr(module, "PACKAGE", package)
     with pytest.raises(ValueError, match=r"a\.py:1: write the import absolutely"):
+        sources("a")
+
+
+@pytest.mark.parametrize("name", ["lazy", "*", "typo"])
+def test_a_name_that_no_file_is_known_to_define_is_refused(name, tmp_path, monkeypatch):
+    package = tmp_path / "fishbone"
+    for file, text in {
+        "__init__.py": "",
+        "stages/a.py": f"from fishbone.lib import {name}\n",
+        "stages/b.py": "from fishbone.lib import here, module\nfrom fishbone.lib.module import C, f, x, y\n",
+        "lib/__init__.py": "here = 1\ndef __getattr__(name): from fishbone.lib.module import lazy; return lazy\n",
+        "lib/module.py": "import x\ny: int = 1\nlazy = 2\ndef f(): typo = 1\nclass C: pass\n",
+    }.items():
+        (package / file).parent.mkdir(parents=True, exist_ok=True)
+        (package / file).write_text(text)
+    monkeypatch.setattr(module, "PACKAGE", package)
+    assert [path.split("/")[-1] for path in sources("b")] == ["__init__.py", "__init__.py", "module.py", "b.py"]
+    with pytest.raises(ValueError, match=rf"a\.py:1: fishbone\.lib does not define {re.escape(name)}: import it from"):
         sources("a")
 
 

@@ -5,10 +5,12 @@ import sys
 
 import pytest
 
+from fishbone.provenance.params import STAGES
+
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "rich", "matplotlib", "jinja2", "scipy")
 
 
-@pytest.mark.parametrize("stage", ["export", "bench", "report"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_command_and_its_parameters_import_nothing_heavy(stage):
     absent = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r}))"
     asked = f"import fishbone.stages.{stage}.command, fishbone.stages.{stage}.params"

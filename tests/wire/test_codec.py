@@ -341,7 +341,12 @@ def test_a_tensor_that_claims_more_than_the_frame_is_refused_before_it_is_made()
         decode(framed(header, data), KINDS)
 
 
-@pytest.mark.parametrize("carried", [sent, copied])
+def handed_over(message: Message) -> Message:
+    check(message)
+    return copied(message)
+
+
+@pytest.mark.parametrize("carried", [sent, handed_over])
 class TestBothWays:
     """Facts of the codec and of the copy that stands for it."""
 
@@ -456,3 +461,18 @@ def test_what_can_be_sent_is_found_out_without_sending():
 
 def test_a_frame_does_not_depend_on_the_order_in_which_python_hashes():
     assert encode(Envelope("a", "b", 7, full())) == encode(Envelope("a", "b", 7, full()))
+
+
+@dataclass(frozen=True, eq=False)
+class Settings(Message):
+    kind = "settings"
+    named: dict[str, int]
+    detail: Detail
+
+
+def test_a_copy_shares_what_nobody_can_change_and_nothing_else():
+    sent_ = Settings({"a": 1}, Detail(0.5, (1, 2)))
+    arrived = copied(sent_)
+    assert arrived.detail is sent_.detail
+    assert arrived.named == sent_.named
+    assert arrived.named is not sent_.named

@@ -15,6 +15,7 @@ def test_every_status_is_the_word_of_one_error():
         "forbidden": "Forbidden",
         "failed": "Failed",
         "rejected": "Rejected",
+        "diverged": "DivergedError",
     }
 
 

@@ -170,6 +170,16 @@ class TestReaching:
         assert memory.link("a", "asker").ask("w", question()).values.tolist() == [1, 2]
         assert memory.roles == {"w": "worker", "v": "worker", "a": "asker"}
 
+    def test_a_reply_that_the_policy_forbids_is_not_taken_even_if_the_party_did_not_send_it(self):
+        class Forging(Memory):
+            def exchange(self, request):
+                return replace(super().exchange(request), message=question())
+
+        memory = Forging(POLICY)
+        memory.attach("w", Adder())
+        with pytest.raises(Forbidden, match=r"^question from w \(worker\) to a \(asker\)$"):
+            memory.link("a", "asker").ask("w", question())
+
     def test_what_the_policy_forbids_is_not_sent(self):
         seen = []
         _, link = joined(seen.append)

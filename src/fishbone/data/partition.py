@@ -10,8 +10,6 @@ import numpy as np
 
 from fishbone.errors import InputError
 
-POSITIVE = r"([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]*\.[0-9]*[1-9][0-9]*)"
-PATTERN = rf"^(iid|shards-[1-9][0-9]*|(dirichlet|quantity)-{POSITIVE})$"
 REDRAWS = 100
 
 
@@ -19,7 +17,7 @@ def partition(spec: str, labels: np.ndarray, devices: int, generator: np.random.
     """Partition by name: ``iid``, ``shards-2`` (per device), ``dirichlet-0.5`` or ``quantity-0.5`` (concentration).
 
     Args:
-        spec: the partition's name and number; it matches `PATTERN`.
+        spec: the partition's name and number; it matches `fishbone.data.names.PARTITION`.
         labels: (N,) class of each sample.
         devices: number of devices; 0 gives an empty list.
         generator: source of all draws; the same state gives the same partition.

@@ -1,43 +1,11 @@
 """Whether a message answers what was asked; whoever answers may be mistaken, late or malicious."""
 
 import math
-from collections.abc import Mapping
-from typing import TypeVar
 
 from torch import Tensor
 
-from fishbone.errors import Malformed
 from fishbone.federated.messages import Begin, Diverged, NotFinite, Train, Update, What
-from fishbone.wire.message import Message
-
-Kind = TypeVar("Kind", bound=Message)
-
-
-def of_kind(reply: Message, kind: type[Kind], address: str) -> Kind:
-    """The reply, known to be of this class.
-
-    Args:
-        reply: the message that came.
-        kind: the class of the one that should have come.
-        address: whom it came from, for the error.
-
-    Raises:
-        Malformed: it is another message.
-    """
-    if not isinstance(reply, kind):
-        raise Malformed(f"{address} answered {reply.kind}, not {kind.kind}")
-    return reply
-
-
-def alike(tensors: Mapping[str, Tensor], pattern: Mapping[str, Tensor]) -> bool:
-    """Whether names, shapes and types are those of ``pattern``, and all numbers are finite."""
-    return (
-        tensors.keys() == pattern.keys()
-        and all(
-            value.shape == pattern[name].shape and value.dtype == pattern[name].dtype for name, value in tensors.items()
-        )
-        and all(bool(value.isfinite().all()) for value in tensors.values())
-    )
+from fishbone.wire.checks import alike
 
 
 def admissible(update: Update, sent: Train | Begin) -> bool:

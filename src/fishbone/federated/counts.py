@@ -6,10 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from fishbone.federated.messages import Embedding, EmbeddingGradient
 from fishbone.federated.roles import HorizontalRole, Role
-from fishbone.wire.errors import BY_STATUS
 from fishbone.wire.traffic import Key
-
-STATUSES = tuple(BY_STATUS)  # in this order they are told
 
 
 @dataclass(frozen=True)

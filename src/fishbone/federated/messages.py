@@ -27,10 +27,15 @@ class NamedMethod:
 
 @dataclass(frozen=True, eq=False)
 class Train(Message):
-    """Server → horizontal device or label holder: train from these weights; answered by `Update` or `Diverged`."""
+    """Server → horizontal device or label holder: train from these weights; answered by `Update` or `Diverged`.
+
+    ``counted`` is the last round whose update the server took from this member, 0 if there is none: what the method
+    left on the device in a later one does not count.
+    """
 
     kind = "train"
     round: int
+    counted: int
     weights: dict[str, Tensor]
     beside: dict[str, Tensor]
     work: LocalWork
@@ -39,10 +44,11 @@ class Train(Message):
 
 @dataclass(frozen=True, eq=False)
 class Begin(Message):
-    """Server → party: take these weights and wait for the label holder; answered by `Done`."""
+    """Server → party: take these weights and wait for the label holder; answered by `Done`. Fields as of `Train`."""
 
     kind = "begin"
     round: int
+    counted: int
     weights: dict[str, Tensor]
     beside: dict[str, Tensor]
     work: LocalWork

@@ -8,18 +8,19 @@ from torch import Tensor
 from fishbone.errors import Malformed, Rejected
 from fishbone.gan.messages import Feedback
 from fishbone.split.messages import Begun, Update
-from fishbone.split.segment import fits
+from fishbone.wire.checks import difference
 from fishbone.wire.message import Message
 
 
-def begun(answer: Message, round_: int) -> None:
-    """Let the answer to `Begin` pass.
+def begun(answer: Message, round_: int, base: int) -> bool:
+    """Whether the answer to `Begin` says that the device goes on from ``base``; else it has lost that and is afresh.
 
     Raises:
-        Malformed: it is another one.
+        Malformed: it is no such answer.
     """
-    if not isinstance(answer, Begun) or answer.round != round_:
+    if not isinstance(answer, Begun) or answer.round != round_ or answer.base not in (base, 0):
         raise Malformed(f"{answer.kind} is no answer to the beginning of round {round_}")
+    return answer.base == base
 
 
 def feedback(answer: Message, step: int, images: Tensor) -> Feedback:
@@ -31,10 +32,10 @@ def feedback(answer: Message, step: int, images: Tensor) -> Feedback:
     """
     if not isinstance(answer, Feedback) or answer.step != step:
         raise Malformed(f"{answer.kind} is no feedback on step {step}")
-    if not fits(answer.gradient, images):
-        raise Rejected(f"a gradient {_form(answer.gradient)} for images {_form(images)}")
-    if not (math.isfinite(answer.discriminator_loss + answer.generator_loss) and _finite(answer.gradient)):
-        raise Rejected(f"feedback on step {step} is not finite")
+    if problem := difference({"gradient": answer.gradient}, {"gradient": images}):
+        raise Rejected(f"feedback on step {step}: {problem}")
+    if not math.isfinite(answer.discriminator_loss + answer.generator_loss):
+        raise Rejected(f"feedback on step {step}: a loss is not finite")
     return answer
 
 
@@ -52,19 +53,6 @@ def update(answer: Message, round_: int, sent: Mapping[str, Tensor]) -> dict[str
     """
     if not isinstance(answer, Update) or answer.round != round_:
         raise Malformed(f"{answer.kind} is no answer to the end of round {round_}")
-    if answer.weights.keys() != sent.keys():
-        raise Rejected(f"weights {sorted(answer.weights)} for {sorted(sent)}")
-    for name, value in answer.weights.items():
-        if not fits(value, sent[name]):
-            raise Rejected(f"{name} {_form(value)} for {_form(sent[name])}")
-        if not _finite(value):
-            raise Rejected(f"{name} is not finite")
+    if problem := difference(answer.weights, sent):
+        raise Rejected(f"weights: {problem}")
     return answer.weights
-
-
-def _finite(values: Tensor) -> bool:
-    return bool(values.isfinite().all())
-
-
-def _form(values: Tensor) -> str:
-    return f"{tuple(values.shape)} {values.dtype}"

@@ -1,10 +1,11 @@
 """What every GAN is to those who train it: rounds, a generator, and what it cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from fishbone.gan.absences import Absence
 from fishbone.nn.dcgan import Generator
 
 
@@ -17,15 +18,23 @@ class Game(Protocol):
     def generator(self) -> Generator:
         """In training mode between rounds."""
 
+    @property
+    def absences(self) -> Sequence[Absence]:
+        """Of users, so far; of a game that has none, nothing."""
+
     def round(self, number: int) -> dict[str, float]:
         """Play round ``number``, from 1.
 
         Raises:
-            InputError: a loss is not finite.
+            InputError: in one place, a loss is not finite; over users, see `fishbone.gan.rounds.Rounds.round`.
+            FishboneError: no user is left.
 
         Returns:
             Mean losses over its steps.
         """
+
+    def own(self) -> dict[str, Tensor]:
+        """What the next round starts from at whoever holds the generator, by name; nothing that only users have."""
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next round depends on: (tensors, JSON)."""

@@ -1,12 +1,14 @@
 """A game over users with all parties in this process: actors on a `Memory`, which each know others by address only."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from fishbone.gan import account
+from fishbone.gan.absences import Absence
 from fishbone.gan.batches import share_batch
 from fishbone.gan.messages import POLICY, SERVER
 from fishbone.gan.method import Method, Part, User
@@ -46,9 +48,16 @@ class InProcess:
         """The server's, in training mode between rounds."""
         return self.rounds.server.generator
 
+    @property
+    def absences(self) -> Sequence[Absence]:
+        return self.rounds.absences
+
     def round(self, number: int) -> dict[str, float]:
         """See `fishbone.gan.rounds.Rounds.round`."""
         return self.rounds.round(number)
+
+    def own(self) -> dict[str, Tensor]:
+        return self.rounds.pack()[0]
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The server, all parties and the bytes so far: (tensors, JSON)."""
@@ -72,9 +81,8 @@ class InProcess:
     def costs(self, rounds: int) -> dict[str, int]:
         """What ``rounds`` rounds cost; see `fishbone.gan.account`."""
         layers = measure(self.discriminator, self.shape)
-        steps = rounds * self.rounds.steps
-        costs = account.over_users(self.generator, layers, self.rounds.users, self.traffic.bytes, steps)
-        return costs | account.absences(self.rounds.absences)
+        costs = account.over_users(self.generator, layers, self.rounds.users, self.traffic.bytes, math.prod(self.shape))
+        return costs | account.irregular(self.rounds.absences, self.rounds.restarts)
 
 
 def over_users(
@@ -110,7 +118,7 @@ def over_users(
     server = Server(generator, setting.adam(setting.generator_rate), setting.seed)
     optimiser = setting.adam(setting.discriminator_rate)
     link = memory.link(SERVER, SERVER)
-    rounds = Rounds(server, users, method, optimiser, link, setting.steps, field)
+    rounds = Rounds(server, users, method, optimiser, link, setting.steps, field, setting.deadline)
     return InProcess(rounds, memory, traffic, discriminator, setting.shape)
 
 
@@ -119,7 +127,7 @@ def _user(
     memory: Memory,
 ) -> User:  # fmt: skip
     """What the server knows of a user whose actors are attached here."""
-    parts = segments(discriminator, placed, name, PASSES)
+    parts = segments(discriminator, placed, name, PASSES, clock=memory.clock)
     first, *others = parts
     memory.attach(first, Owner(name, parts[first], images, batch, seed))
     for address in others:

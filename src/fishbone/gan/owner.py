@@ -6,7 +6,6 @@ judges the same generated images again, and dL_G/dx_f goes back to the server. T
 the last device, where the logits are. No label of the data is ever used.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,8 @@ from fishbone.gan import losses
 from fishbone.gan.batches import positions
 from fishbone.gan.messages import Feedback, Generated
 from fishbone.split.messages import Begin, Diverged, Finish
-from fishbone.split.segment import Pass, Segment, SegmentState
+from fishbone.split.passes import Pass, asked_for
+from fishbone.split.segment import Segment, SegmentState
 from fishbone.wire.actor import Link, Packed
 from fishbone.wire.message import Envelope, Message
 
@@ -79,8 +79,9 @@ class Owner:
     def _play(self, state: SegmentState, step: int, generated: Tensor, link: Link) -> Feedback | Diverged:
         chosen = self.images[positions(len(self.images), self.batch, step, self.seed, self.name)]
         pair = torch.cat([chosen, generated])
-        learnt, _ = self.segment.run(state, step, "learn", pair, link, input_gradient=False)
-        if not math.isfinite(learnt):
-            return Diverged(learnt)
-        fooled, gradient = self.segment.run(state, step, "feedback", generated, link)
-        return Diverged(fooled) if gradient is None else Feedback(step, learnt, fooled, gradient)
+        link = self.segment.within(state, link)
+        learnt = self.segment.run(state, step, "learn", pair, link, input_gradient=False)
+        if isinstance(learnt, Diverged):
+            return learnt
+        fooled = self.segment.run(state, step, "feedback", generated, link)
+        return fooled if isinstance(fooled, Diverged) else Feedback(step, learnt[0], fooled[0], asked_for(fooled))

@@ -5,19 +5,22 @@ generated images and the generator is stepped on their feedback, weighted as the
 send their weights, and the method makes of them what the next round begins with. Adam's moments stay on the devices.
 
 A user one of whose devices gives no usable answer is left out of the rest of the round, and that is counted; the
-weights of the others are then those of a game without it. What it gave in earlier steps stays in the generator.
+weights of the others are then those of a game without it. What it gave in earlier steps stays in the generator. A
+device that lost what it kept makes its user begin afresh, with moments of Adam that are zero; that is counted, too.
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from fishbone.errors import LinkError
+from fishbone.errors import DivergedError, LinkError
 from fishbone.gan import checks
+from fishbone.gan.absences import Absence, nobody_left
 from fishbone.gan.messages import Feedback, Generated
 from fishbone.gan.method import Method, User, Weights
 from fishbone.gan.server import Server
@@ -31,25 +34,6 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Absence:
-    """A user was left out of the rest of a round.
-
-    Args:
-        round: the round's number, from 1.
-        step: over all rounds from 0; None where it was before the first or after the last step.
-        user: the name of the user.
-        status: that of the `LinkError`.
-        reason: the text of the error.
-    """
-
-    round: int
-    step: int | None
-    user: str
-    status: str
-    reason: str
-
-
 class Rounds:
     """See the module's docstring.
 
@@ -61,10 +45,11 @@ class Rounds:
         link: the way in which devices are asked.
         steps: how many a round has.
         field: the parameter that the learning rates come from; blamed for a divergence.
-        deadline: seconds that an answer may take; None waits as long as it takes.
+        deadline: seconds that an answer may take, with all that it needs of others; None is as long as it takes.
 
     Attributes:
         absences: which users were left out of a round's rest so far, and why.
+        restarts: how often a user began afresh, so far.
     """
 
     def __init__(
@@ -82,13 +67,15 @@ class Rounds:
         self.users = sorted(users, key=lambda user: user.name)
         self.steps, self.field, self.deadline = steps, field, deadline
         self.absences: list[Absence] = []
+        self.restarts = 0
         self._base = {user.name: 0 for user in users}  # the last round that counted
 
     def round(self, number: int) -> dict[str, float]:
-        """Round ``number`` (from 1); mean losses over its steps, users weighted by the method; NaN if nobody took part.
+        """Round ``number`` (from 1); mean losses over its steps, users weighted by the method.
 
         Raises:
-            InputError: a device says that its loss is not finite.
+            InputError: the generated images are not finite, or no user is left, since all came to unusable numbers.
+            FishboneError: no user is left for other reasons.
         """
         weights = {user.name: self.method.discriminator(user.name) for user in self.users}
         begun = self._each(self.users, number, None, lambda user: self._begin(user, number, weights[user.name]))
@@ -98,8 +85,9 @@ class Rounds:
                 present, means = self._step(number, step, present)
                 losses += [means] if present else []
         updates = self._each(present, number, None, lambda user: self._finish(user, number, weights[user.name]))
-        if updates:
-            self.method = self.method.collect(updates)
+        if not updates:
+            raise nobody_left([absence for absence in self.absences if absence.round == number], self.field)
+        self.method = self.method.collect(updates)
         self._base |= {user.name: number for user in updates}
         total = sum(losses, torch.zeros(2, dtype=torch.float64))
         discriminator_loss, generator_loss = (total / len(losses)).tolist()
@@ -107,7 +95,8 @@ class Rounds:
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything of the server that the next round depends on: (tensors, JSON)."""
-        values = {"base": dict(self._base), "absences": [asdict(absence) for absence in self.absences]}
+        absences = [asdict(absence) for absence in self.absences]
+        values = {"base": dict(self._base), "absences": absences, "restarts": self.restarts}
         return self.server.pack() | self.method.pack(), values
 
     def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -116,11 +105,15 @@ class Rounds:
         self.method = self.method.unpack(tensors)
         self._base = dict(values["base"])
         self.absences = [Absence(**absence) for absence in values["absences"]]
+        self.restarts = values["restarts"]
 
     def _step(self, round_: int, step: int, present: Sequence[User]) -> tuple[list[User], Tensor]:
         """(users that are still there, weighted means of their two losses) after one step of the generator."""
         batches = [user.batch for user in present]
-        images = dict(zip(present, torch.split(self.server.generate(step, sum(batches)), batches), strict=True))
+        generated = self.server.generate(step, sum(batches))
+        place = f"round {round_}, step {step + 1}"
+        require_finite(generated.abs().max().item(), "the largest pixel that is generated", place, field=self.field)
+        images = dict(zip(present, torch.split(generated, batches), strict=True))
         answers = self._each(present, round_, step, lambda user: self._play(user, round_, step, images[user]))
         if not answers:
             return [], torch.zeros(2, dtype=torch.float64)
@@ -150,14 +143,29 @@ class Rounds:
         return answers
 
     def _begin(self, user: User, round_: int, weights: Weights) -> None:
-        for part in user.parts:
-            message = Begin(round_, self._base[user.name], self.optimiser, part.of(weights))
-            checks.begun(self.link.ask(part.address, message, self.deadline), round_)
+        if not self._go_on(user, round_, weights):
+            log.warning(
+                "round %d: %s begins afresh: a device has not kept round %d", round_, user.name, self._base[user.name]
+            )
+            self._base[user.name] = 0
+            self.restarts += 1
+            self._go_on(user, round_, weights)
+
+    def _go_on(self, user: User, round_: int, weights: Weights) -> bool:
+        """Begin on a user's devices; False where one has not kept the last round that counted."""
+        base = self._base[user.name]
+        messages = (
+            (part.address, Begin(round_, base, self.optimiser, self.deadline, part.of(weights))) for part in user.parts
+        )
+        return all(
+            checks.begun(self.link.ask(address, message, self.deadline), round_, base) for address, message in messages
+        )
 
     def _play(self, user: User, round_: int, step: int, images: Tensor) -> Feedback:
         answer = self.link.ask(user.parts[0].address, Generated(step, images), self.deadline)
-        if isinstance(answer, Diverged):
-            require_finite(answer.loss, "the loss", f"round {round_}, step {step + 1}", field=self.field)
+        if isinstance(answer, Diverged) and not math.isfinite(answer.value):
+            place = f"round {round_}, step {step + 1}, {user.name}"
+            raise DivergedError(f"training diverged in {place}: the {answer.what} is {answer.value}")
         return checks.feedback(answer, step, images)
 
     def _finish(self, user: User, round_: int, weights: Weights) -> Weights:

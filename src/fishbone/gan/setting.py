@@ -29,6 +29,7 @@ class Setting:
         discriminator_rate: Adam's learning rate for the discriminators.
         beta1: Adam's decay of the first moment; the second's is 0.999, eps 1e-7 (the paper's Keras).
         seed: decides weights, order, noise and dropout; the same seed gives the same bits.
+        deadline: seconds that a user's device may take to answer; None is as long as it takes.
     """
 
     shape: tuple[int, int, int]
@@ -41,6 +42,7 @@ class Setting:
     discriminator_rate: float
     beta1: float
     seed: int
+    deadline: float | None = None
 
     def networks(self) -> tuple[Generator, Discriminator]:
         """(generator, discriminator), freshly initialised."""

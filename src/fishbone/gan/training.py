@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fishbone.gan.absences import require_sound
 from fishbone.gan.game import Game
 from fishbone.nn.checkpoint import Checkpoint
 from fishbone.nn.dcgan import Generator
@@ -27,11 +28,13 @@ class Training:
         """Round ``number``, from 1: what `Game.round` gives and what ``measure`` gives.
 
         Raises:
-            InputError: a loss, or a number that the next round would start from, is not finite.
+            InputError: a user diverged, or a number that the server starts the next round from is not finite.
+            FishboneError: a user failed.
         """
         losses = self.game.round(number)
+        require_sound([absence for absence in self.game.absences if absence.round == number], self.game.field)
         # The losses of a round's last step do not show what that step made of the weights.
-        for name, tensor in self.game.pack()[0].items():
+        for name, tensor in self.game.own().items():
             if tensor.is_floating_point():
                 largest = tensor.abs().max().item()
                 require_finite(largest, f"the largest of {name}", f"round {number}", field=self.game.field)

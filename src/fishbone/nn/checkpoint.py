@@ -2,7 +2,7 @@
 
 The file is ``.safetensors`` (tensors) with a JSON header (``state``: counters and history, the ``identity`` of the
 work, and the ``sha256`` of all that). A checkpoint of other work — other parameters, inputs or seed — is ignored, never
-resumed; so is one without a checksum, which earlier versions wrote.
+resumed; so is one that an earlier version wrote, with another `FORMAT` or without a checksum.
 """
 
 import hashlib
@@ -18,6 +18,8 @@ from fishbone.errors import InputError
 from fishbone.files import read_tensors, write_tensors
 from fishbone.locking import Lock, hold
 
+FORMAT = 2  # of what is kept in states, here and by those who use checkpoints; goes up when any of it changes
+
 
 class Checkpoint:
     """Where progress is kept. From the first use on, no other process may use it.
@@ -29,7 +31,7 @@ class Checkpoint:
 
     def __init__(self, path: str | Path | None, identity: Mapping[str, Any]):
         self.path = None if path is None else Path(path)
-        self.identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self.identity = hashlib.sha256(json.dumps([FORMAT, identity], sort_keys=True).encode()).hexdigest()
         self._lock: Lock | None = None
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

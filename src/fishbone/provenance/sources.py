@@ -9,6 +9,7 @@ change a result reruns anything.
 import ast
 import hashlib
 import io
+import symtable
 import tokenize
 from collections.abc import Iterator
 from functools import cache
@@ -116,7 +117,12 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[Path, ...]:
     """Files of this package that ``file`` names in an import, with the packages' ``__init__`` on the way.
 
-    ``late``: imports inside functions, too.
+    Args:
+        file: Python source of this package.
+        late: imports inside functions, too.
+
+    Raises:
+        ValueError: an import is written such that the file it leads to cannot be told.
     """
     names: set[str] = set()
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
@@ -127,8 +133,25 @@ def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[
             if node.level:
                 raise ValueError(f"{file}:{node.lineno}: write the import absolutely, so that its file can be found")
             module = node.module or ""
+            for alias in node.names:
+                if not _found(module, alias.name):
+                    problem = f"{module} does not define {alias.name}: import it from the module that does"
+                    raise ValueError(f"{file}:{node.lineno}: {problem}, so that its file can be found")
             names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return tuple(path for name in names for path in _files_of(name))
+
+
+def _found(module: str, name: str) -> bool:
+    """Whether ``from module import name`` needs no file that `_files_of` does not see; lazy names of a package do."""
+    files = _files_of(module)
+    return not files or _files_of(f"{module}.{name}") != files or name in _defined(files[-1], _version(files[-1]))
+
+
+@cache
+def _defined(file: Path, _version: tuple[int, int]) -> set[str]:
+    """Names that a module gives a value to, or imports."""
+    symbols = symtable.symtable(file.read_text(encoding="utf-8"), str(file), "exec").get_symbols()
+    return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
 
 
 def _files_of(module: str) -> list[Path]:

@@ -5,14 +5,16 @@ weights and their optimiser.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 
 from torch import nn
 
 from fishbone.errors import ArgumentError
 from fishbone.split.messages import HELPER, OWNER
-from fishbone.split.segment import Pass, Segment
+from fishbone.split.passes import Pass
+from fishbone.split.segment import Segment
 
 
 def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
@@ -39,7 +41,12 @@ def cut(network: nn.Sequential, sizes: Sequence[int]) -> list[nn.Sequential]:
 
 
 def segments(
-    network: nn.Sequential, placed: Mapping[str, int], chain: str, passes: Mapping[str, Pass], feeder: str | None = None
+    network: nn.Sequential,
+    placed: Mapping[str, int],
+    chain: str,
+    passes: Mapping[str, Pass],
+    feeder: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Segment]:
     """Address → the actor there.
 
@@ -49,11 +56,12 @@ def segments(
         chain: the chain's name, which keys the masks of dropout.
         passes: what each pass is for, by its purpose.
         feeder: address of the owner of the data; None where the first of these parties is the owner.
+        clock: the time in seconds, for deadlines.
     """
     before = [feeder, *placed]
     after = [*list(placed)[1:], None]
     parts = cut(network, list(placed.values()))
     return {
-        address: Segment(HELPER if above else OWNER, part, chain, passes, above, below)
+        address: Segment(HELPER if above else OWNER, part, chain, passes, above, below, clock)
         for address, above, below, part in zip(placed, before, after, parts, strict=False)
     }

@@ -5,6 +5,7 @@ A session is one round of a coordinator: it sends every party of a chain its wei
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from fishbone.wire.policy import Rule
 # Roles: a chain's first party, which has the data, and the others.
 OWNER, HELPER = "owner", "helper"
 
+What = Literal["loss", "largest activation", "largest gradient"]
+
 
 @dataclass(frozen=True, eq=False)
 class Begin(Message):
@@ -24,6 +27,8 @@ class Begin(Message):
         round: the session's number, from 1.
         base: the last session that counted for this chain; its optimiser's state is gone on from. 0 is a fresh one.
         optimiser: how the weights are stepped.
+        deadline: seconds that the receiver may take for all that it asks of others to answer one question of this
+            session; None is as long as it takes.
         weights: of the receiver's layers, by the names of the whole network.
     """
 
@@ -31,15 +36,22 @@ class Begin(Message):
     round: int
     base: int
     optimiser: Optimiser
+    deadline: float | None
     weights: dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Begun(Message):
-    """The session ``round`` has started."""
+    """The session ``round`` has started.
+
+    Args:
+        round: that of `Begin`.
+        base: that of `Begin`; 0 where the sender does not know that session any more, so that it starts afresh.
+    """
 
     kind = "begun"
     round: int
+    base: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +75,16 @@ class Gradient(Message):
 
 @dataclass(frozen=True, eq=False)
 class Diverged(Message):
-    """The answer in place of a gradient where the loss is not finite; no party has stepped in this pass."""
+    """The answer in place of a gradient where training came to a number that is not finite; the session is spoilt.
+
+    Args:
+        what: the number; the sender of an activation or of a gradient looks at it before it leaves.
+        value: NaN or infinite.
+    """
 
     kind = "diverged"
-    loss: float
+    what: What
+    value: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,17 +5,18 @@ and gets dL/d(activation) back; the last one has the output, hence the loss. On 
 and, where the pass is there to learn, a step of its optimiser. Element-wise optimisers (SGD, Adam) make one a party the
 same as one for all, so training is that of the whole network bit for bit on one host.
 
+What is not finite never steps anybody: who is sent it refuses it, and who made it says `Diverged` in its place.
+
 A session that fails somewhere leaves parties at different steps. So a party's lasting state is the optimiser as of the
 sessions that it has finished; all else is of the session under way and is dropped by the next `Begin`, whose ``base``
 says which session counted.
 """
 
 import copy
-import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from fishbone.errors import Failed, Forbidden, Malformed
@@ -23,31 +24,22 @@ from fishbone.nn.dropout import key_dropout
 from fishbone.nn.pack import pack, under, unpack
 from fishbone.split.boundary import Stage
 from fishbone.split.messages import Activation, Begin, Begun, Diverged, Finish, Gradient, Update
+from fishbone.split.passes import Pass, Passed, ask, asked_for, diverged, judge
 from fishbone.wire.actor import Link, Packed
+from fishbone.wire.checks import difference, finite
+from fishbone.wire.deadline import Deadline, Within
 from fishbone.wire.message import Envelope, Message
 
 SESSION = "stage"  # what a finished session is packed under
 
 
-@dataclass(frozen=True)
-class Pass:
-    """What a pass is for.
-
-    Args:
-        loss: of the network's output (B, …) and the step's number; a scalar.
-        learn: whether parameters are stepped; else only dL/d(input) is wanted.
-    """
-
-    loss: Callable[[Tensor, int], Tensor]
-    learn: bool
-
-
 @dataclass(frozen=True, eq=False)
 class Session:
-    """The session under way: its ``round``, and the layers at work."""
+    """The session under way: its ``round``, the layers at work, and the ``deadline`` of each question in seconds."""
 
     round: int
     stage: Stage
+    deadline: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +61,7 @@ class Segment:
         passes: what each pass is for, by its purpose.
         before: address of the party that may ask it with activations; None for the first one.
         after: address of the party that it asks; None for the last one, which computes the loss.
+        clock: the time in seconds, for deadlines.
     """
 
     role: str
@@ -77,6 +70,7 @@ class Segment:
     passes: Mapping[str, Pass]
     before: str | None
     after: str | None
+    clock: Callable[[], float] = time.monotonic
 
     def start(self) -> SegmentState:
         """No session was finished."""
@@ -96,26 +90,29 @@ class Segment:
             case Activation() as message:
                 if request.sender != self.before:
                     raise Forbidden(f"activations come from {self.before}, not from {request.sender}")
-                loss, gradient = self.run(state, message.step, message.purpose, message.value, link)
-                return state, Diverged(loss) if gradient is None else Gradient(loss, gradient)
+                link = self.within(state, link)
+                found = self.run(state, message.step, message.purpose, message.value, link)
+                return state, found if isinstance(found, Diverged) else Gradient(found[0], asked_for(found))
             case message:
                 raise Malformed(f"a part of a network has no answer to {message.kind}")
 
     def begin(self, state: SegmentState, message: Begin) -> tuple[SegmentState, Begun]:
-        """Go on from session ``base`` with these weights, whatever became of later ones."""
-        if message.base not in state.finished:
-            raise Failed(f"session {message.base} is not among {sorted(state.finished)}, which are kept")
+        """Go on from session ``base`` with these weights, whatever became of later ones; afresh if it is not known."""
         module = copy.deepcopy(self.module)
+        if problem := difference(message.weights, module.state_dict()):
+            raise Malformed(f"weights that do not fit: {problem}")
         optimiser = message.optimiser.make(module.parameters())
-        finished = state.finished[message.base]
+        base = message.base if message.base in state.finished else 0
+        finished = state.finished.get(base, {})
         if finished:
             unpack(SESSION, {name: tensor.clone() for name, tensor in finished.items()}, module, optimiser)
-        try:
-            module.load_state_dict(message.weights)
-        except RuntimeError as error:
-            raise Malformed(f"weights that do not fit: {error}") from None
-        session = Session(message.round, Stage(module, optimiser))
-        return SegmentState({message.base: finished}, session), Begun(message.round)
+        module.load_state_dict(message.weights)
+        session = Session(message.round, Stage(module, optimiser), message.deadline)
+        return SegmentState({base: finished}, session), Begun(message.round, base)
+
+    def within(self, state: SegmentState, link: Link) -> Link:
+        """The link for all that is asked from now on to answer one question."""
+        return Within(link, Deadline(state.session.deadline if state.session else None, self.clock))
 
     def run(
         self,
@@ -125,7 +122,7 @@ class Segment:
         received: Tensor,
         link: Link,
         input_gradient: bool = True,
-    ) -> tuple[float, Tensor | None]:
+    ) -> Passed | Diverged:
         """One pass from here on to the end of the chain and back.
 
         Args:
@@ -137,23 +134,30 @@ class Segment:
             input_gradient: False where nobody asks for dL/d(received).
 
         Returns:
-            (loss, dL/d(received) or None); None also where the loss is not finite, and then nothing was stepped.
+            What came of it; where this party found that something is not finite, it has not stepped.
+
+        Raises:
+            LinkError: no session is open for this pass, the input is not finite, or there was no usable answer.
         """
         if state.session is None or purpose not in self.passes:
             raise Malformed(f"no session is open for a pass {purpose!r}")
+        if not finite(received):
+            raise Malformed(f"the input of the pass {purpose!r} is not finite")
         stage, learn, tag = state.session.stage, self.passes[purpose].learn, f"{step} {purpose}"
         key_dropout(stage.module, self.chain, tag)
         output = stage.forward(received, tag, input_gradient)
         if self.after is None:
-            loss, gradient = judge(self.passes[purpose], step, output)
+            answer = judge(self.passes[purpose], step, output)
         else:
-            loss, gradient = ask(link, self.after, Activation(step, purpose, output))
-        if gradient is None:
-            return loss, None
-        returned = stage.backward(gradient, tag, weight_gradients=learn)
+            answer = diverged("largest activation", output) or ask(link, self.after, Activation(step, purpose, output))
+        if isinstance(answer, Diverged):
+            return answer
+        returned = stage.backward(answer.value, tag, weight_gradients=learn)
+        if returned is not None and (stopped := diverged("largest gradient", returned)):
+            return stopped
         if learn:
             stage.step()
-        return loss, returned
+        return answer.loss, returned
 
     def finish(self, state: SegmentState, message: Finish) -> tuple[SegmentState, Update]:
         """The session counts here; whether it does for the whole chain, the next `Begin` says."""
@@ -161,7 +165,7 @@ class Segment:
         if session is None or session.round != message.round:
             raise Failed(f"session {message.round} is not open")
         module = session.stage.module
-        now = {name: tensor.clone() for name, tensor in pack(SESSION, module, session.stage.optimiser).items()}
+        now = pack(SESSION, module, session.stage.optimiser)
         finished = {**state.finished, session.round: now}
         return SegmentState(finished), Update(session.round, under(f"{SESSION}/module/", now))
 
@@ -175,33 +179,3 @@ class Segment:
     def unpack(self, packed: Packed) -> SegmentState:
         """Inverse of `pack`."""
         return SegmentState({round_: under(f"{round_}/", packed.tensors) for round_ in packed.values["rounds"]})
-
-
-def judge(what: Pass, step: int, output: Tensor) -> tuple[float, Tensor | None]:
-    """(loss, dL/d(output)) of the network's output; None in place of the gradient of a loss that is not finite."""
-    leaf = output.detach().requires_grad_()
-    loss = what.loss(leaf, step)
-    if not math.isfinite(loss.item()):
-        return loss.item(), None
-    torch.autograd.backward(loss)
-    return loss.item(), leaf.grad
-
-
-def ask(link: Link, address: str, activation: Activation) -> tuple[float, Tensor | None]:
-    """(loss, dL/d(activation)) as the party there says; None in place of the gradient where it says `Diverged`.
-
-    Raises:
-        LinkError: no usable answer.
-    """
-    match link.ask(address, activation):
-        case Diverged(loss=loss):
-            return loss, None
-        case Gradient(loss=loss, value=value) if fits(value, activation.value):
-            return loss, value
-        case answer:
-            raise Malformed(f"{answer.kind} from {address} is no gradient of what it was asked with")
-
-
-def fits(tensor: Tensor, other: Tensor) -> bool:
-    """Whether both have one shape and one type."""
-    return (tensor.shape, tensor.dtype) == (other.shape, other.dtype)

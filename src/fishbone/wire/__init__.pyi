@@ -1,3 +1,4 @@
+from . import testing as testing
 from .actor import Actor as Actor
 from .actor import Host as Host
 from .actor import Link as Link

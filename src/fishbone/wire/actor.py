@@ -1,7 +1,10 @@
 """Actors: parties as (state, request) → (state, reply), and the host that runs one.
 
 An actor is a value: configuration, its own data, and no progress. All that changes is in its state, which the host
-holds and replaces only when a request was answered. Between two sessions a state packs into tensors and JSON, so a
+holds and replaces only when a request was answered. From one session to the next this is exact: the state before is
+not touched. Within a session a state holds live modules and optimisers, which are changed in place, since a backward
+pass needs the graph that the forward pass of an earlier request left; a request that fails there spoils the session,
+and the next one begins from what was finished. Between two sessions a state packs into tensors and JSON, so a
 checkpoint of it and of the round's number is all that a resumed run needs. An actor knows others by address and reaches
 them through the link that it is handed, so the same actor runs in this process, in another, or on another machine.
 """
@@ -81,6 +84,9 @@ class Actor(Protocol[State]):
 
 class Host:
     """One actor, its state, and what it has been asked so far.
+
+    The numbers of the requests that it has seen are not part of the state, and are not packed with it: who goes on from
+    a packed state is a new host, which has seen none, and is asked over new links, which count from 0.
 
     Args:
         address: where the actor is asked.

@@ -7,6 +7,7 @@ a header whose offsets are not those of its shapes. A frame that `encode` would 
 or more than there are, is refused. Numbers may be NaN or infinite: that is for the receiver to judge.
 """
 
+import copy
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -121,13 +122,9 @@ def decode(frame: bytes, kinds: Mapping[str, type[Message]], limits: Limits = DE
 
 
 def copied(message: Message) -> Message:
-    """The message as `decode` of `encode` would give it, with tensors and values of its own, but without a frame.
-
-    Raises:
-        TypeError: as `encode`.
-        ValueError: as `encode`.
-    """
-    return type(message).of(_own(message), _values(type(message), _written(message)))
+    """A message that passes `check` as its receiver may have it: all that can be changed is its own."""
+    values = {name: value if _is_immutable(value) else copy.deepcopy(value) for name, value in message.plain().items()}
+    return type(message).of(_own(message), values)
 
 
 def check(message: Message) -> None:
@@ -142,6 +139,15 @@ def check(message: Message) -> None:
     for _ in _sendable(message):
         pass
     _written(message)
+
+
+def _is_immutable(value: object) -> bool:
+    # What is frozen all the way down, as most values of messages are, has a hash; a dict somewhere inside has none.
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _sendable(message: Message) -> Iterator[tuple[str, Tensor]]:

@@ -1,11 +1,23 @@
 """The errors of links by their status, the word under which rounds count them and refusals name them."""
 
-from fishbone.errors import Failed, Forbidden, Late, LinkError, Malformed, Rejected, Replayed, TooLarge, Unreachable
+from fishbone.errors import (
+    DivergedError,
+    Failed,
+    Forbidden,
+    Late,
+    LinkError,
+    Malformed,
+    Rejected,
+    Replayed,
+    TooLarge,
+    Unreachable,
+)
 
 LONGEST_LINE = 300
 
 BY_STATUS: dict[str, type[LinkError]] = {
-    error.status: error for error in (Unreachable, Late, Replayed, TooLarge, Malformed, Forbidden, Failed, Rejected)
+    error.status: error
+    for error in (Unreachable, Late, Replayed, TooLarge, Malformed, Forbidden, Failed, Rejected, DivergedError)
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fishbone.errors import ArgumentError, Failed, Late, LinkError, Malformed, Replayed, Unreachable
 from fishbone.wire.actor import Actor, Host, Link, Packed
-from fishbone.wire.codec import DEFAULT_LIMITS, Limits, copied, decode, encode
+from fishbone.wire.codec import DEFAULT_LIMITS, Limits, check, copied, decode, encode
 from fishbone.wire.errors import BY_STATUS, line
 from fishbone.wire.message import Envelope, Message, Refusal
 from fishbone.wire.policy import Policy
@@ -17,6 +17,9 @@ Observer = Callable[[Envelope], None]
 
 class Memory:
     """Parties of this process by address.
+
+    One thread uses it at a time. `pack` gives the parties' states, and not how many requests each has sent and seen:
+    pack between sessions, and let the parties that go on be newly attached ones, which all count from 0.
 
     Args:
         policy: who may send what to whom.
@@ -96,6 +99,7 @@ class Memory:
             raise Unreachable(f"nobody answers at {address}")
         begun = self.clock()
         request = Envelope(sender, address, self._sent[sender, address], message)
+        check(message)
         self.policy.check(request, self.roles)
         self._sent[sender, address] += 1
         reply = self.exchange(request)

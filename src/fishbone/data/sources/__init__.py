@@ -1,4 +1,7 @@
-"""The data sources by name. Adding one: a function `Request` → `RawData`, and one line here."""
+"""The data sources by name.
+
+Adding one: a function `Request` → `RawData`, one line here, and its name in `fishbone.data.names`.
+"""
 
 from collections.abc import Callable
 

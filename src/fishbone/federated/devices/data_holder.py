@@ -1,7 +1,7 @@
 """What horizontal devices, parties and label holders share: their part of the network, and what they keep.
 
-A data holder is configuration and data. A round's training works on a copy of its module, and what a method leaves
-behind for the next round is in `Kept`, which packs.
+A data holder is configuration and data. What it trains, and what a method leaves behind for the next round, is in
+`Kept`.
 """
 
 import copy
@@ -12,25 +12,40 @@ import torch
 from torch import nn
 
 from fishbone.errors import Malformed, Replayed
-from fishbone.federated.checks import alike
 from fishbone.federated.messages import Begin, NamedMethod, Train, Update
 from fishbone.federated.methods.protocol import Local, Method, Tensors
+from fishbone.nn.pack import under
 from fishbone.wire.actor import Packed
+from fishbone.wire.checks import alike
+
+Memories = Mapping[int, Tensors]
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Between rounds: the last one that the holder took part in, and what the method left on it."""
+    """A data holder's state between rounds.
 
-    round: int = 0
-    memory: Tensors = field(default_factory=dict)
+    Args:
+        module: what the holder trains, in place. It is not packed: a round begins with the weights that are sent.
+        memories: round → what the method left here after it. They are of the last round that the holder took part in,
+            and of the one that it went on from: the server may not have taken the last one's update.
+    """
+
+    module: nn.Module
+    memories: Memories = field(default_factory=lambda: {0: {}})
+
+    @property
+    def round(self) -> int:
+        """The last one that the holder took part in."""
+        return max(self.memories)
 
 
 @dataclass(frozen=True, eq=False)
 class LocalTraining:
-    """One holder's training in one round: a module of its own, and the method's view of it."""
+    """One holder's training in one round: its module, and the method's view of it; ``base`` is the round before."""
 
     round: int
+    base: int
     module: nn.Module
     method: Method
     local: Local
@@ -51,7 +66,7 @@ class DataHolder:
 
     Args:
         address: where it is asked.
-        module: what its part is made of; copied for each round, never trained itself.
+        module: what its part is made of; its state has a copy, which is trained.
         prefix: what the part's names begin with in the global network.
         methods: those that it will take part in, by name.
     """
@@ -63,35 +78,44 @@ class DataHolder:
 
     def start(self) -> Kept:
         """No round yet, and nothing remembered."""
-        return Kept()
+        return Kept(copy.deepcopy(self.module))
 
     def pack(self, state: Kept) -> Packed:
-        """The last round's number, and what the method left."""
-        return Packed(state.memory, {"round": state.round})
+        """The memories, and which rounds they are of."""
+        tensors = {f"{number}/{name}": value for number, kept in state.memories.items() for name, value in kept.items()}
+        return Packed(tensors, {"rounds": list(state.memories)})
 
     def unpack(self, packed: Packed) -> Kept:
         """Inverse of `pack`."""
-        return Kept(packed.values["round"], dict(packed.tensors))
+        memories = {number: under(f"{number}/", packed.tensors) for number in packed.values["rounds"]}
+        return Kept(copy.deepcopy(self.module), memories)
 
     def begin(self, state: Kept, message: Train | Begin) -> LocalTraining:
-        """A module with the weights that were sent, ready to train.
+        """The module with the weights that were sent, ready to train.
+
+        A holder that has lost what the method left here in the round that counted goes on with an empty memory.
 
         Raises:
             Replayed: a later round has been there.
-            Malformed: the weights are not those of the holder's part, or there is no such method.
+            Malformed: the weights are not those of the holder's part, there is no such method, or the round that
+                counted is not before this one.
         """
         if message.round < state.round:
             raise Replayed(f"{self.address} is in round {state.round}, {message.kind} is of round {message.round}")
-        module = copy.deepcopy(self.module)
+        if not 0 <= message.counted < message.round:
+            raise Malformed(f"{message.kind} of round {message.round} says that round {message.counted} counted")
+        module = state.module
         if not alike(message.weights, self._named(module)):
             raise Malformed(f"{message.kind} has other weights than {self.address}, or weights that are not finite")
         module.load_state_dict({name.removeprefix(self.prefix): value for name, value in message.weights.items()})
+        module.zero_grad(set_to_none=True)  # a session that broke off may have left some
         parameters = {self.prefix + name: parameter for name, parameter in module.named_parameters()}
-        local = Local(parameters, message.weights, message.beside, state.memory, message.work)
-        return LocalTraining(message.round, module, self._method(message.method), local)
+        memory = state.memories.get(message.counted, {})
+        local = Local(parameters, message.weights, message.beside, memory, message.work)
+        return LocalTraining(message.round, message.counted, module, self._method(message.method), local)
 
-    def end(self, training: LocalTraining, steps: int, loss: float | None) -> tuple[Kept, Update]:
-        """What stays here, and what goes back to the server.
+    def end(self, training: LocalTraining, steps: int, loss: float | None) -> tuple[Memories, Update]:
+        """The memories that stay here, and what goes back to the server.
 
         Args:
             training: as `begin` made it, and ``steps`` steps later.
@@ -100,7 +124,10 @@ class DataHolder:
         """
         with torch.no_grad():
             beside, memory = training.method.end(training.local, steps)
-        return Kept(training.round, memory), Update(training.round, self._named(training.module), beside, loss)
+        # A copy: a method may give parameters, which the next round trains on.
+        left = {name: value.detach().clone() for name, value in memory.items()}
+        memories = {training.base: training.local.memory, training.round: left}
+        return memories, Update(training.round, self._named(training.module), beside, loss)
 
     def _named(self, module: nn.Module) -> Tensors:
         return {self.prefix + name: value for name, value in module.state_dict().items()}

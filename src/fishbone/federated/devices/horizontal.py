@@ -1,7 +1,7 @@
 """A horizontal device: whole images and labels of its own samples, and the whole network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -41,7 +41,8 @@ class HorizontalDevice(DataHolder):
                 result = train_locally(training, self.inputs, self.labels, batches)
                 if isinstance(result, Diverged):
                     return state, result
-                return self.end(training, sum(len(epoch) for epoch in batches), result)
+                memories, update = self.end(training, sum(len(epoch) for epoch in batches), result)
+                return replace(state, memories=memories), update
         raise Malformed(f"{self.address} cannot answer {request.message.kind}")
 
 

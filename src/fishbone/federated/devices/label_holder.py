@@ -4,7 +4,7 @@ See `fishbone.federated.devices.party` for what a session is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fishbone.errors import Malformed
-from fishbone.federated.checks import alike, diverged, of_kind
-from fishbone.federated.deadline import Deadline
+from fishbone.federated.checks import diverged
 from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     LABEL_HOLDER,
@@ -27,6 +26,8 @@ from fishbone.federated.messages import (
 )
 from fishbone.split.boundary import Stage
 from fishbone.wire.actor import Link
+from fishbone.wire.checks import alike, of_kind
+from fishbone.wire.deadline import Deadline, Within
 from fishbone.wire.message import Envelope, Message
 
 Ask = Callable[[str, Message], Message]
@@ -64,16 +65,13 @@ class LabelHolder(DataHolder):
                 result = self._lead(training, batches, link)
                 if isinstance(result, Diverged):
                     return state, result
-                return self.end(training, sum(len(epoch) for epoch in batches), result)
+                memories, update = self.end(training, sum(len(epoch) for epoch in batches), result)
+                return replace(state, memories=memories), update
         raise Malformed(f"{self.address} cannot answer {request.message.kind}")
 
     def _lead(self, training: LocalTraining, batches: list[tuple[Tensor, ...]], link: Link) -> float | Diverged:
         """Mean loss of the last epoch in nats, as `train_locally` has it for whole images."""
-        deadline = Deadline(training.local.work.deadline, self.clock)
-
-        def ask(party: str, message: Message) -> Message:
-            return link.ask(party, message, deadline.left())
-
+        ask = Within(link, Deadline(training.local.work.deadline, self.clock)).ask
         stage = Stage(training.module, training.optimiser())
         step, total = 0, 0.0
         for epoch in batches:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from fishbone.errors import Forbidden, Malformed, Replayed
-from fishbone.federated.checks import alike, diverged
+from fishbone.federated.checks import diverged
 from fishbone.federated.devices.data_holder import DataHolder, Kept, LocalTraining
 from fishbone.federated.messages import (
     PARTY,
@@ -27,6 +27,7 @@ from fishbone.federated.messages import (
 )
 from fishbone.split.boundary import Stage
 from fishbone.wire.actor import Link, Packed
+from fishbone.wire.checks import alike
 from fishbone.wire.message import Envelope, Message
 
 
@@ -73,12 +74,13 @@ class Party(DataHolder):
 
     def start(self) -> PartyState:
         """No round yet, and no session."""
-        return PartyState()
+        kept = super().start()
+        return PartyState(kept.module, kept.memories)
 
     def unpack(self, packed: Packed) -> PartyState:
         """Inverse of `pack`; a session that was under way is not kept."""
         kept = super().unpack(packed)
-        return PartyState(kept.round, kept.memory)
+        return PartyState(kept.module, kept.memories)
 
     def handle(self, state: PartyState, request: Envelope, link: Link) -> tuple[PartyState, Message]:
         """Answer `Begin`, `EmbeddingRequest`, `EmbeddingGradient` and `Finish`.
@@ -144,5 +146,5 @@ class Party(DataHolder):
             raise Malformed(f"{self.address} is in no session of round {message.round}")
         if session.step != len(session.batches):
             raise Malformed(f"{self.address} is at step {session.step} of {len(session.batches)}")
-        kept, update = self.end(session.training, session.step, None)
-        return PartyState(kept.round, kept.memory), update
+        memories, update = self.end(session.training, session.step, None)
+        return replace(state, memories=memories, session=None), update

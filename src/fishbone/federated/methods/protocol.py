@@ -7,7 +7,7 @@ memory (momentum, SCAFFOLD's c), which a checkpoint keeps, and each device's (SC
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar, Protocol
 
@@ -23,10 +23,17 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class ServerState:
-    """What the server holds between two rounds: the global weights, and the method's memory."""
+    """What the server holds between two rounds.
+
+    Args:
+        weights: the global ones.
+        memory: the method's.
+        counted: member → the last round whose update was taken; the engine's, methods leave it out.
+    """
 
     weights: Tensors
     memory: Tensors
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +77,7 @@ class Local:
         parameters: those that are trained; when gradients are corrected, each has one in ``.grad``.
         sent: the weights that the round began with.
         beside: what the server sent with them.
-        memory: what the method left on this device in the last round that it took part in; empty at first.
+        memory: what the method left on this device in the last round that counted for it; empty at first.
         work: what the device was asked to do.
     """
 
@@ -107,5 +114,5 @@ class Method(Protocol):
 
 def named(method: Method) -> NamedMethod:
     """A method as it is sent."""
-    fields = dataclasses.fields(method)  # type: ignore[arg-type]  # a protocol cannot say that it is a dataclass
-    return NamedMethod(method.name, {field.name: getattr(method, field.name) for field in fields})
+    settings = dataclasses.fields(method)  # type: ignore[arg-type]  # a protocol cannot say that it is a dataclass
+    return NamedMethod(method.name, {each.name: getattr(method, each.name) for each in settings})

@@ -4,13 +4,14 @@ Same networks, losses, order of updates, images in a step and number of steps; w
 `fishbone.gan.methods.fsl_gan` gives these bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fishbone.gan import account, losses
+from fishbone.gan.absences import Absence
 from fishbone.gan.batches import noise, positions
 from fishbone.gan.setting import Population, Setting
 from fishbone.nn.dcgan import Discriminator, Generator
@@ -37,6 +38,7 @@ class Centralised:
     """
 
     field = "learning_rate.centralised"
+    absences: Sequence[Absence] = ()
 
     def __init__(
         self,
@@ -90,10 +92,14 @@ class Centralised:
         logits: Tensor = self.discriminator(images)
         return logits
 
+    def own(self) -> dict[str, Tensor]:
+        """Both networks and their optimisers, by name."""
+        generator = pack("generator", self.generator, self.generator_optimiser)
+        return generator | pack("discriminator", self.discriminator, self.discriminator_optimiser)
+
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next round depends on: (tensors, JSON)."""
-        generator = pack("generator", self.generator, self.generator_optimiser)
-        return generator | pack("discriminator", self.discriminator, self.discriminator_optimiser), {}
+        return self.own(), {}
 
     def unpack(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Inverse of `pack`."""

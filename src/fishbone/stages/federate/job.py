@@ -44,13 +44,13 @@ def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | N
 
     Raises:
         InputError: the data do not fit the parameters, or training diverged.
+        FishboneError: a member failed, or none is left.
     """
     torch.set_num_threads(params.threads)
     try_output(out / "metrics.json")
     dataset = load_dataset(data)
     architecture = _architecture(dataset, data, params)
     model = cast(TwoBranch, build(architecture, seed))
-    start = {name: value.clone() for name, value in model.state_dict().items()}
     federation, facts = _federation(method, model, dataset, params, seed)
     validation, test = dataset.split("validation"), dataset.split("test")
 
@@ -61,7 +61,7 @@ def run(method: str, data: Path, seed: int, params: Params, checkpoint: Path | N
     progress = Checkpoint(
         checkpoint, {"method": method, "params": params.model_dump(), "data": dataset.digest, "seed": seed}
     )
-    training = FederatedTraining(federation, start, lambda weights: score(weights, validation))
+    training = FederatedTraining(federation, model.state_dict(), lambda weights: score(weights, validation))
     history = resume(training, params.rounds, progress, _print)
     final = score(training.state.weights, test)
     require_finite(final["loss"], "the test loss", f"round {params.rounds}, the last", field=federation.field)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from fishbone.data.partition import PATTERN
+from fishbone.data.names import PARTITION
 from fishbone.errors import InputError
 from fishbone.federated.names import MIX, mix
 from fishbone.fields import Distinct, Name, Seed, Threads
@@ -32,9 +32,9 @@ class Params(Block):
     parties: int = Field(description="parties of a vertical group, one part of the image each", ge=1)
     horizontal_partition: str = Field(
         description="of samples over horizontal devices: iid, shards-N, dirichlet-ALPHA or quantity-ALPHA",
-        pattern=PATTERN,
+        pattern=PARTITION,
     )
-    vertical_partition: str = Field(description="of samples over vertical groups, likewise", pattern=PATTERN)
+    vertical_partition: str = Field(description="of samples over vertical groups, likewise", pattern=PARTITION)
     embedding: int = Field(description="floats that a party sends per image", ge=1)
     hidden: int = Field(description="width of the top network", ge=1)
     rounds: int = Field(description="aggregations", ge=1)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fishbone.data.partition import PATTERN
+from fishbone.data.names import PARTITION
 from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
 
@@ -42,7 +42,7 @@ class Params(Block):
     )
     partition: str = Field(
         description="of images over users: iid, shards-N, dirichlet-ALPHA or quantity-ALPHA; fsl_gan only",
-        pattern=PATTERN,
+        pattern=PARTITION,
     )
     width: int = Field(description="channels of the first discriminator block; the paper's network has 64", ge=1)
     latent: int = Field(description="length of the noise vector; the paper's is 100", ge=1)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fishbone.data.sources import LOCATED, NAMED
+from fishbone.data.names import LOCATED, NAMED
 from fishbone.fields import Distinct, Name, Seed, Threads
 from fishbone.parameters import Block
 
