@@ -69,6 +69,23 @@ def test_predicted_time_is_a_rate_and_what_every_run_costs_besides():
     assert timing.predict([(10.0, 20.0), (20.0, 60.0)], 10.0) == 25.0  # a run would cost less than nothing
 
 
+def test_a_multiply_accumulate_may_cost_less_than_a_nanosecond():
+    assert timing.predict([(10.0, 5.5), (15.0, 8.0)], 100.0) == pytest.approx(50.5)  # 0.5 + 0.5 each
+
+
+def test_where_larger_models_were_faster_the_median_rate_predicts():
+    assert timing.predict([(10.0, 30.0), (20.0, 20.0)], 10.0) == 20.0
+
+
+def test_block_medians_are_those_of_each_round_in_each_sitting():
+    assert timing.block_medians([[[5, 1, 3], [2, 4]], [[7]]]) == [[3.0, 3.0], [7.0]]
+
+
+def test_wilson_interval_of_all_or_none_stays_a_proportion():
+    assert max(timing.wilson(n, n)[1] for n in range(1, 3000)) == 1.0
+    assert min(timing.wilson(0, n)[0] for n in range(1, 3000)) == 0.0
+
+
 def test_wilson_interval_is_scipys():
     for correct, count in [(0, 10), (7, 10), (974, 1000), (10, 10)]:
         expected = stats.binomtest(correct, count).proportion_ci(method="wilson")
@@ -78,7 +95,13 @@ def test_wilson_interval_is_scipys():
 def test_only_known_evidence_calls_a_measurement_noisy():
     assert timing.disturbances(None, None, None, None) == []
     assert timing.disturbances(1.05, 0.05, 0.05, 0) == []
-    assert len(timing.disturbances(1.2, 0.2, 0.2, 3)) == 4
+    assert timing.disturbances(1.1, 0.1, 0.1, 0) == []  # ten per cent is not more than ten per cent
+    assert timing.disturbances(1.25, 0.2, 0.3, 3) == [
+        "wall time was 1.25 times the CPU time",
+        "tasks waited for a CPU 20% of the time",
+        "without rest the baseline became 30% slower",
+        "the processor slowed itself for its heat 3 times",
+    ]
     assert timing.disturbances(None, None, -0.2, None) == []  # faster is no throttling
 
 
@@ -86,3 +109,4 @@ def test_drift_compares_the_last_quarter_with_the_first():
     assert timing.drift([]) is timing.drift([1.0]) is None
     assert timing.drift([2.0, 3.0]) == pytest.approx(0.5)
     assert timing.drift([1.0, 1.0, 9.0, 9.0, 9.0, 9.0, 1.2, 1.2]) == pytest.approx(0.2)
+    assert timing.drift([1.0, 3.0, 9.0, 9.0, 9.0, 9.0, 4.0, 8.0]) == pytest.approx(2.0)  # 6 over 2

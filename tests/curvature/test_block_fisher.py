@@ -6,6 +6,7 @@ import pytest
 import torch
 from given_gradients import GivenGradients, applied, diagonal
 
+from fishbone.curvature import block_fisher as module
 from fishbone.curvature.block_fisher import BlockFisher, block_matrices, inverse_blocks
 from fishbone.curvature.layout import Layout
 
@@ -101,3 +102,9 @@ def test_a_restored_estimator_gives_the_same_bits(rows):
     second.restore(first.state())
     vector = torch.randn(15, dtype=rows.dtype)
     assert torch.equal(applied(first, vector), applied(second, vector))
+
+
+def test_blocks_inverted_a_few_at_a_time_are_the_same(rows, monkeypatch):
+    expected = refined(rows, torch.arange(15) % 3 != 0).inverse
+    monkeypatch.setattr(module, "CHUNK", 2)  # five blocks: two, two and one
+    assert torch.equal(refined(rows, torch.arange(15) % 3 != 0).inverse, expected)

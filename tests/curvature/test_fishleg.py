@@ -7,6 +7,8 @@ from given_gradients import GivenGradients, applied, diagonal
 from fishbone.curvature.fishleg import FishLeg, modes, start_statistics
 from fishbone.curvature.layout import Layout
 from fishbone.curvature.learning import Learning
+from fishbone.curvature.starts import diagonal_start, factored_start, isotropic_start, spectral_start
+from fishbone.curvature.statistics import row_spectra, squares
 
 LAYOUT = Layout(("a.weight", "b.weight"), ((2, 1, 3, 1), (4, 3)))
 GAMMA, EVERY = 1e-2, torch.ones(18, dtype=torch.bool)
@@ -123,9 +125,70 @@ def test_a_step_takes_its_whole_batch_however_it_is_cut(form):
 
 def test_three_way_form_splits_convolutions_only():
     learning = estimator(form="three_way").learning
-    layout = Layout(("conv", "point", "linear"), ((4, 3, 2, 2), (4, 3, 1, 1), (5, 6)))
-    assert modes(layout, learning) == [(4, 3, 4), (4, 3), (5, 6)]
+    layout = Layout(("conv", "pair", "point", "linear"), ((4, 3, 2, 2), (4, 3, 1, 2), (4, 3, 1, 1), (5, 6)))
+    assert modes(layout, learning) == [(4, 3, 4), (4, 3, 2), (4, 3), (5, 6)]
 
 
 def test_without_held_out_images_nothing_is_judged():
     assert estimator(held_out=0).refine(None, EVERY, 0) == {}
+
+
+@pytest.mark.parametrize("form", ["outer", "inner"])
+def test_without_learning_q_is_the_closed_form_of_the_images_that_are_not_held_out(form):
+    learnt_from = GivenGradients(LAYOUT, rows()[10:])
+    place = "outside" if form == "outer" else "inside"
+    make = factored_start if form == "outer" else spectral_start
+    diagonals = LAYOUT.blocks(squares(None, learnt_from))
+    expected = {
+        "isotropic": [isotropic_start(shape, GAMMA, place) for shape in LAYOUT.matrices],
+        "diagonal": [
+            diagonal_start(own, shape, GAMMA, place) for own, shape in zip(diagonals, LAYOUT.matrices, strict=True)
+        ],
+        "rows": [make(spectrum, GAMMA) for spectrum in row_spectra(None, learnt_from, LAYOUT.matrices)],
+    }
+    vectors = torch.randn(2, 18, generator=torch.Generator().manual_seed(3))
+    for start, layers in expected.items():
+        learner = estimator(form=form, start=start, first_steps=0)
+        learner.refine(None, EVERY, 0)
+        assert [layer.place for layer in learner.layers] == [place, place]
+        blocks = zip(layers, LAYOUT.blocks(vectors), strict=True)
+        products = LAYOUT.join([layer.product(own) for layer, own in blocks])
+        torch.testing.assert_close(applied(learner, vectors), products, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mask", [EVERY, torch.arange(18) % 3 != 0])
+def test_the_loss_is_the_mean_over_held_out_images_for_each_weight_it_covers(mask):
+    """With Q = I / gamma on weights A: (½ tr F_A / gamma² + ½ |A| / gamma - |A| / gamma) gamma / |A|."""
+    learner = estimator(start="isotropic", first_steps=0, weights="active")
+    log = learner.refine(None, mask, 0)
+    curvature = squares(None, GivenGradients(LAYOUT, rows()[:10]))[mask].sum().item()
+    expected = curvature / (2 * GAMMA * int(mask.sum())) - 0.5
+    assert expected > 20
+    assert log["auxiliary_loss_start"] == pytest.approx(expected, abs=0.3)  # ½ ||u||² of eight random directions
+    assert log["auxiliary_loss_end"] == log["auxiliary_loss_start"]
+    assert log["accepted_layers"] == 0
+
+
+def test_blocks_are_those_of_the_matrix():
+    learner = estimator(first_steps=0)
+    learner.refine(None, EVERY, 0)
+    for part, (size, groups) in enumerate(((6, [[0, 2], [3, 5]]), (12, [[1, 2], [9, 11]]))):
+        positions = torch.tensor(groups)
+        matrix = learner.product(torch.eye(size), part)
+        expected = matrix[positions[:, :, None], positions[:, None]]
+        torch.testing.assert_close(learner.blocks(positions, part), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precondition", [True, False])
+def test_learning_does_not_depend_on_the_unit_of_the_loss(precondition):
+    """A loss and damping of a millionth have a millionth of the gradient, and a million times the inverse."""
+    found = []
+    for unit in (1.0, 1e-6):
+        learning = estimator(start="isotropic", precondition=precondition).learning
+        gradients = GivenGradients(LAYOUT, unit**0.5 * rows())
+        learner = FishLeg(LAYOUT, gradients, lambda model: [None, None], unit * GAMMA, learning, seed=0)
+        log = learner.refine(None, EVERY, 0)
+        assert log["accepted_layers"] > 0
+        found.append(unit * diagonal(learner))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-2, atol=0)
+    assert not torch.allclose(found[0], torch.full((18,), 1 / GAMMA), rtol=0.05)

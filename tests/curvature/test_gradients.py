@@ -1,5 +1,8 @@
 """Gradient rows against dense Jacobians, and what the passes must not touch."""
 
+import hashlib
+import re
+
 import pytest
 import torch
 from torch.func import functional_call, jacrev, jvp, vjp
@@ -11,6 +14,7 @@ from fishbone.curvature.layout import Layout, prunable
 from fishbone.curvature.learning import fisher_product
 from fishbone.curvature.likelihoods import Bernoulli, Gaussian, Softmax
 from fishbone.curvature.statistics import rows
+from fishbone.seeding import torch_generator
 
 
 def fisher_rows(model, layout, inputs):
@@ -152,6 +156,14 @@ def test_random_signs_average_to_the_fisher_matrix(mixed):
     assert many.backward == 4000
 
 
+def test_a_row_of_random_signs_is_the_sum_of_the_exact_rows_with_the_signs_of_records(mixed):
+    model, layout, inputs, _ = mixed
+    signs = torch.randint(0, 2, (4, 3), generator=torch_generator(5, "signs")) * 2.0 - 1
+    expected = torch.einsum("bk,bkd->bd", signs.double(), fisher_rows(model, layout, inputs))
+    found = rows(model, Gradients(layout, inputs, "signs", seed=5))[:, 0]
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
+
+
 def test_signs_of_an_image_do_not_depend_on_its_batch(mixed, monkeypatch):
     model, layout, inputs, _ = mixed
     whole = rows(model, Gradients(layout, inputs, "signs", seed=3))
@@ -164,7 +176,7 @@ def test_signs_of_an_image_do_not_depend_on_its_batch(mixed, monkeypatch):
 @pytest.mark.parametrize(
     ("likelihood", "targets"),
     [
-        (Softmax(), torch.tensor([0, 2])),
+        (Softmax(), torch.tensor([0, 1])),  # of three classes
         (Gaussian(0.3), torch.randn(2, 3, dtype=torch.float64)),
         (Bernoulli(), torch.rand(2, 3, dtype=torch.float64)),
     ],
@@ -246,3 +258,72 @@ def test_layout_writes_back_what_it_reads(mixed):
     assert torch.equal(layout.read(model), vector + 1)
     assert torch.equal(layout.join(layout.blocks(vector)), vector)
     assert layout.tensors(vector)["dilated.weight"].shape == (3, 4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "start", "stop", "sizes"),
+    [
+        (None, 0, None, [100, 100, 50]),
+        (None, 30, 140, [100, 10]),
+        (7 * 12 * 4, 235, None, [7, 7, 1]),  # twelve weights of four bytes in the larger layer
+        (7 * 12 * 4 - 1, 235, None, [6, 6, 3]),
+        (1, 248, None, [1, 1]),
+    ],
+)
+def test_a_batch_has_as_many_images_as_its_rows_have_room_for_and_at_most_a_hundred(row_bytes, start, stop, sizes):
+    model, inputs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)), torch.randn(250, 4)
+    gradients = Gradients(Layout.of(model, ("0.weight", "1.weight")), inputs, "exact")
+    assert len(gradients) == 250
+    batches = list(gradients.batches(model, start, stop, row_bytes))
+    assert [len(layers[0].inputs[0]) for layers in batches] == sizes
+    assert torch.equal(torch.cat([layers[0].inputs[0] for layers in batches]), inputs[start:stop])
+    assert gradients.backward == 2 * sum(sizes)
+
+
+def test_remembered_answers_are_kept_again_after_they_were_forgotten(mixed):
+    model, layout, *_ = mixed
+    answers = iter(range(9))
+    source = Remembered(layout, lambda network: next(answers))
+    assert [source(model), source(model)] == [0, 0]
+    source.forget()
+    assert [source(model), source(model)] == [1, 1]
+
+
+def test_the_digest_of_a_layout_depends_on_its_weights_alone(mixed):
+    model, layout, *_ = mixed
+    digest = layout.digest(model)
+    with torch.no_grad():
+        model.stem.weight[0, 0, 0, 0] += 1
+        other = layout.digest(model)
+        model.stem.weight[0, 0, 0, 0] -= 1
+        model.head.bias += 1
+    assert other != layout.digest(model)
+    layout.write(model, layout.read(model))
+    restored = Layout.of(model, layout.names[1:])
+    assert digest == hashlib.sha256(layout.read(model).numpy().tobytes()).hexdigest()
+    assert restored.digest(model) == hashlib.sha256(restored.read(model).numpy().tobytes()).hexdigest()
+
+
+def test_weights_asked_for_are_taken_in_their_order_if_they_can_be(mixed):
+    model, *_ = mixed
+    model.point.weight.requires_grad_(False)
+    assert prunable(model, ["head.weight", "point.weight", "stem.weight"]) == (
+        "head.weight", "point.weight", "stem.weight",
+    )  # fmt: skip
+    for names, message in {
+        ("norm.weight", "head.weight", "x"): "Linear layer: norm.weight, x; there are stem.weight, grouped.weight",
+        (): "at least one weight, each once, not []",
+        ("head.weight", "head.weight"): "each once, not ['head.weight', 'head.weight']",
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            prunable(model, names)
+    torch.nn.utils.parametrizations.weight_norm(model.hidden)
+    with pytest.raises(ValueError, match=r"^hidden\.weight is computed from other parameters"):
+        prunable(model)
+    assert prunable(model, ["head.weight"]) == ("head.weight",)
+    model.dilated.weight = torch.nn.Parameter(model.grouped.weight)
+    model.grouped.weight = model.dilated.weight
+    for name in ("grouped.weight", "dilated.weight"):
+        with pytest.raises(ValueError, match=r"^grouped\.weight and dilated\.weight share one weight"):
+            prunable(model, [name])
+    assert prunable(model, ["head.weight"]) == ("head.weight",)

@@ -74,6 +74,18 @@ def test_auxiliary_loss_is_its_average_over_all_directions(place, modes):
     assert loss > -0.5 * torch.trace(torch.linalg.inv(fisher(rows) + GAMMA * EYE))
 
 
+@FORMS
+def test_masked_auxiliary_loss_is_that_of_q_without_the_masked_rows_and_columns(place, modes):
+    model, rows = random_model(0, place, modes), random_rows()
+    mask = (torch.arange(OUT * IN) % 4 != 1).reshape(OUT, IN).double()
+    kept = mask.flatten().bool()
+    own, curvature = dense(model)[kept][:, kept], (fisher(rows) + GAMMA * EYE)[kept][:, kept]
+    exact = 0.5 * torch.trace(own @ curvature @ own) - torch.trace(own)
+    curved = (model.product(rows, mask) ** 2).sum() / len(rows)
+    every = EYE.reshape(-1, OUT, IN) * len(EYE) ** 0.5
+    assert auxiliary_loss(model, curved, GAMMA, mask, every).item() == pytest.approx(exact.item(), rel=1e-12)
+
+
 def test_random_directions_estimate_the_auxiliary_loss_without_bias():
     model, rows = random_model(), random_rows()
     curved = (model.product(rows) ** 2).sum() / len(rows)
@@ -98,6 +110,19 @@ def test_closed_forms_are_the_inverse_where_the_fisher_matrix_is_a_kronecker_pro
         torch.testing.assert_close(product, EYE, rtol=0, atol=1e-8)
 
 
+def test_the_factored_start_is_where_the_auxiliary_loss_has_no_slope():
+    """With eigenvalues r_i l_j of Q the loss is Σ ½ (s_ij + gamma) r_i² l_j² - r_i l_j."""
+    spectrum = spectrum_of(random_rows() * torch.linspace(0.1, 3, IN, **DOUBLE))
+    for gamma in (1e-3, 1e-1, 10.0):
+        start = factored_start(spectrum, gamma)
+        out, into = ((basis**2).sum(1) for basis in start.bases)
+        damped = spectrum.squares + gamma
+        torch.testing.assert_close(out * (damped @ into**2), into.sum().expand(OUT), rtol=1e-6, atol=0)
+        torch.testing.assert_close(into * (out**2 @ damped), out.sum().expand(IN), rtol=1e-6, atol=0)
+        assert out.mean().item() == pytest.approx(into.mean().item())
+        assert (start.place, spectral_start(spectrum, gamma).place) == ("outside", "inside")
+
+
 def test_closed_forms_in_the_eigenbases_lower_the_auxiliary_loss_below_every_multiple_of_the_identity():
     rows = random_rows() * torch.linspace(0.1, 3, IN, **DOUBLE)
     for gamma in (1e-3, 1e-1, 10.0):
@@ -112,6 +137,7 @@ def test_simple_starts_are_what_they_say():
     for modes in ((OUT, IN), (OUT, 2, 3)):
         for place in ("inside", "outside"):
             start = isotropic_start(modes, 0.1, place)
+            assert start.place == diagonal_start(ONES, modes, 0.1, place).place == place
             vectors = torch.randn(2, OUT, IN, **DOUBLE)
             torch.testing.assert_close(start.product(vectors), 10 * vectors, rtol=1e-6, atol=1e-6)
             squares = torch.rand(OUT, IN, **DOUBLE)

@@ -173,3 +173,62 @@ def test_u_outside_the_mask_never_reaches_the_factors():
     scales = torch.autograd.grad(surrogate(model, rows, GAMMA, mask, u, True), [model.log_scale])[0]
     assert torch.count_nonzero(scales[0]) == 0
     assert torch.count_nonzero(scales[1:]) > 0
+
+
+class Watched:
+    """An optimiser that steps nowhere and notes rates and gradients."""
+
+    def __init__(self, parameters):
+        self.param_groups = [{"params": [parameter]} for parameter in parameters]
+        self.rates, self.gradients = [], []
+
+    def step(self):
+        self.rates.append([group["lr"] for group in self.param_groups])
+        self.gradients.append([group["params"][0].grad.clone() for group in self.param_groups])
+
+    def zero_grad(self):
+        for group in self.param_groups:
+            group["params"][0].grad = None
+
+
+def watched(pieces, steps=1, **changes) -> tuple[KroneckerInverse, Watched]:
+    """What learning does with the same batch at every step, given in ``pieces``."""
+    model, _ = learnable(random_model())
+    optimiser = Watched(model.parameters)
+    batches = itertools.repeat([[Constant(rows)] for rows in pieces])
+    mask = (torch.arange(OUT * IN) % 5 != 0).reshape(OUT, IN).double()
+    learn(
+        [model], optimiser, batches, [mask], GAMMA, recipe(**changes), steps,
+        lambda step, layer: torch.Generator().manual_seed(10 * step + layer),
+    )  # fmt: skip
+    return model, optimiser
+
+
+def test_rates_are_relative_to_the_factors_sizes_and_fall_linearly():
+    model, optimiser = watched([random_rows()], steps=4, learning_rate=0.2)
+    sizes = [1.0, *(basis.detach().abs().mean().item() for basis in model.bases)]
+    assert optimiser.rates == [pytest.approx([0.2 * (1 - k / 4) * size for size in sizes]) for k in range(4)]
+
+
+@pytest.mark.parametrize("precondition", [True, False])
+def test_a_batch_in_pieces_has_the_gradient_of_the_whole(precondition):
+    rows = random_rows()
+    whole, cut = (
+        watched(pieces, steps=2, precondition=precondition)[1].gradients for pieces in ([rows], [rows[:2], rows[2:]])
+    )
+    for one, other in zip(*(itertools.chain(*steps) for steps in (whole, cut)), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
+    assert not torch.equal(whole[0][0], whole[1][0])  # other directions in the next step, on the same batch
+
+
+@pytest.mark.parametrize("drawn_from", ["noise", "gradients"])
+def test_directions_are_drawn_as_many_at_a_time_as_memory_allows(drawn_from, monkeypatch):
+    mask = ONES.clone()
+    mask[1] = 0
+    learning = recipe(drawn_from=drawn_from, directions=8)
+    for size, counts in ((3, [3, 3, 2]), (4, [4, 4]), (0, [1] * 8), (100, [8])):
+        monkeypatch.setattr("fishbone.curvature.learning.ROW_BYTES", size * ONES.numel() * 8 + 7)
+        drawn = list(directions(learning, random_rows(), mask, torch.Generator().manual_seed(0)))
+        assert [len(u) for u in drawn] == counts
+        assert all(torch.equal(u == 0, (mask == 0).expand_as(u)) for u in drawn)
+        assert len({u.numpy().tobytes() for piece in drawn for u in piece}) == 8

@@ -70,3 +70,13 @@ def test_the_seed_decides_and_alone_decides():
 def test_too_many_members_are_an_input_error():
     with pytest.raises(InputError, match="cannot fill"):
         deal(200, 2)
+
+
+def test_the_seed_deals_the_samples_that_it_always_dealt():
+    roles = deal(2, 2, seed=5, labels=np.arange(24) % 3, horizontal_partition="shards-1")
+    assert {role.id: role.samples.tolist() for role in roles} == {
+        "h00000": [4, 6, 7, 15, 19, 21],
+        "h00001": [2, 8, 11, 14, 22, 23],
+        "v00000": [0, 3, 5, 9, 13, 16],
+        "v00001": [1, 10, 12, 17, 18, 20],
+    }

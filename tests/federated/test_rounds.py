@@ -308,6 +308,29 @@ def test_a_member_whose_training_diverges_ends_the_run_with_its_place(mix, place
         federation.round(3, start)
 
 
+@pytest.mark.parametrize(
+    ("mix", "place"),
+    [
+        ((1, 0), "round 3, h00000, local epoch 1, step {}: the loss"),
+        ((0, 1), "round 3, v00000, local step {}: the embed"),
+    ],
+)
+def test_the_step_that_first_meets_a_spoilt_image_is_told(mix, place):
+    (role,), spoilt = mixed_roles(LABELS, *mix), 100
+    inputs, work = DATA[0].clone(), local_work()
+    inputs[role.samples[spoilt]] = float("inf")
+    first, _ = work.batches(role.id, 3, len(role.samples))
+    (step,) = [number for number, batch in enumerate(first, start=1) if (batch == spoilt).any()]
+    federation, start = federate([role], (inputs, LABELS), work)
+    with pytest.raises(InputError, match=rf"^learning_rate: training diverged in {place.format(step)}"):
+        federation.round(3, start)
+
+
+def test_at_one_machine_nothing_crosses():
+    federation, start = centralised(DATA, local_work())
+    assert federation.round(1, start).counts == Counts()
+
+
 def test_devices_do_not_write_into_the_weights_they_were_sent():
     federation, start = federate(mixed_roles(LABELS, 2, 2), DATA, local_work())
     before = copy.deepcopy(start.weights)

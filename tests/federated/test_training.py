@@ -1,7 +1,10 @@
+import math
+
 import pytest
 from small_federation import federate, local_work, mixed_roles, network, same, samples
 from small_methods import Scaffold
 
+from fishbone.errors import InputError
 from fishbone.federated.methods import METHODS
 from fishbone.federated.training import FederatedTraining
 from fishbone.nn.checkpoint import Checkpoint
@@ -56,3 +59,23 @@ def test_history_has_a_row_per_round_with_the_bytes_so_far():
     per_round = history[0]["bytes"]
     assert [row["bytes"] for row in history] == [per_round, 2 * per_round, 3 * per_round]
     assert work.counts.bytes_horizontal + work.counts.bytes_vertical == 3 * per_round
+
+
+def test_a_row_has_the_loss_of_training_and_what_validation_says():
+    work = training()
+    result = work.federation.round(1, work.state)
+    held = validate(result.state.weights)
+    assert training().step(1) == {
+        "train_loss": result.train_loss,
+        "validation_loss": held["loss"],
+        "validation_accuracy": held["accuracy"],
+        "bytes": result.counts.bytes_horizontal + result.counts.bytes_vertical,
+    }
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run_before_the_round_counts():
+    work = training()
+    before, work.validate = work.state, lambda weights: {"loss": math.inf, "accuracy": 0.5}
+    with pytest.raises(InputError, match=r"^learning_rate: training diverged in round 2: the validation loss is inf"):
+        work.step(2)
+    assert work.state is before

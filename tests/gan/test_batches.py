@@ -54,3 +54,14 @@ def test_images_survive_the_way_there_and_back():
 def test_noise_is_keyed():
     assert torch.equal(noise(3, 4, 0, 7), noise(3, 4, 0, 7))
     assert not torch.equal(noise(3, 4, 0, 7), noise(3, 4, 0, 8))
+
+
+def test_pixels_are_rounded_and_kept_in_range():
+    values = torch.tensor([-2.0, -1.0, 127.4 / 127.5 - 1, 127.6 / 127.5 - 1, 1.0, 2.0])
+    assert to_uint8(values.reshape(1, 1, 1, 6)).ravel().tolist() == [0, 0, 127, 128, 255, 255]
+
+
+def test_the_seed_draws_the_order_and_the_noise_that_it_always_drew():
+    assert positions(7, 5, 2, 5, "user1").tolist() == [3, 5, 1, 0, 1]
+    expected = torch.tensor([[1.047543, -0.594427], [0.066676, -2.219438]])
+    torch.testing.assert_close(noise(2, 2, 5, "a", 1), expected, rtol=0, atol=1e-6)

@@ -38,6 +38,7 @@ from fishbone.gan.in_process import over_users
 from fishbone.gan.messages import POLICY, SERVER
 from fishbone.gan.method import User
 from fishbone.gan.methods.fsl_gan import FslGan
+from fishbone.nn.optimiser import Optimiser
 from fishbone.nn.pack import under
 from fishbone.privacy.audit import RawImageAudit, RawImageFound
 from fishbone.split.messages import HELPER, OWNER, Activation
@@ -221,6 +222,36 @@ def test_bytes_are_those_of_the_protocol():
     assert costs["bytes_raw_images"] == 0
     sent = sum(value for name, value in costs.items() if name.startswith("bytes_sent"))
     assert sent == costs["bytes_between_devices"] + costs["bytes_server"] == sum(game.traffic.bytes.values())
+
+
+def test_costs_of_each_device_are_those_of_what_it_holds_and_sends():
+    game, sent = fsl_gan(), Counter()
+    play(game)
+    costs = game.costs(2)
+    for key, size in game.traffic.bytes.items():
+        sent[key.sender] += size
+    weights = game.discriminator.state_dict()
+    for part in (part for user in game.rounds.users for part in user.parts):
+        name = part.address.replace("/", "_")
+        assert costs[f"bytes_sent_{name}"] == sent[part.address] > 0
+        assert costs[f"parameters_{name}"] == sum(weights[weight].numel() for weight in part.names) > 0
+    assert costs["bytes_sent_server"] == sent[SERVER]
+    # 6 steps of 4 pairs of images; 200 weights for each of 16 outputs of conv3, and 16 weights of the dense layer.
+    assert costs["macs_user2_device1"] == 6 * 4 * 8 * (200 * 16 + 16)
+
+
+def test_in_one_place_the_images_cross_once_and_nothing_else_does():
+    costs = centralised().costs(2)
+    assert costs["images"] == 2 * 3 * 12
+    assert costs["bytes_raw_images"] == 60 * 64
+    assert costs["bytes_between_devices"] == costs["bytes_server"] == 0
+
+
+def test_the_seed_draws_the_weights_that_it_always_drew_and_adam_is_the_papers():
+    generator, discriminator = SETTING.networks()
+    first = [next(network.parameters()).flatten()[:2].tolist() for network in (generator, discriminator)]
+    assert first == [pytest.approx([0.219603, -0.186380], abs=1e-6), pytest.approx([0.131413, 0.014695], abs=1e-6)]
+    assert SETTING.adam(0.25) == Optimiser("adam", 0.25, betas=(0.5, 0.999), eps=1e-7)
 
 
 class Flops(TorchDispatchMode):

@@ -7,6 +7,7 @@ from small_game import SETTING, Recorder, among, end, equal, faulty, fsl_gan, pl
 
 from fishbone.errors import FishboneError, InputError, Malformed, Rejected
 from fishbone.gan import checks
+from fishbone.gan.absences import Absence
 from fishbone.gan.messages import Feedback
 from fishbone.gan.methods.fsl_gan import FslGan
 from fishbone.split.messages import Begun, Diverged, Update
@@ -96,6 +97,14 @@ def test_answer_after_the_deadline_is_not_waited_for():
     in_time = faulty(Fault("delay", kind="feedback", sender=OWNER, seconds=1.0), deadline=2.0)
     assert play(in_time, 1) == play(fsl_gan(), 1)
     assert statuses(in_time) == []
+
+
+def test_an_absence_is_told_and_written_down_with_its_reason(caplog):
+    game = faulty(Fault("nan", kind="feedback", sender=OWNER, after=1))
+    game.round(1)
+    reason = "feedback on step 1: gradient is not finite"
+    assert game.rounds.absences == [Absence(1, 1, "user0", "rejected", reason)]
+    assert f"round 1 goes on without user0: rejected: {reason}" in caplog.text
 
 
 def test_weights_that_are_not_finite_are_not_averaged():
@@ -334,7 +343,8 @@ def test_absences_and_their_consequences_survive_a_checkpoint():
     resumed.unpack(*begun.pack())
     resumed.round(2)
     assert equal(end(resumed), end(whole))
-    assert statuses(resumed) == statuses(whole) == [(1, None, "user0", "unreachable")]
+    assert statuses(resumed) == [(1, None, "user0", "unreachable")]
+    assert resumed.rounds.absences == whole.rounds.absences
     assert steps_of(resumed, OWNER) == steps_of(whole, OWNER)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from fishbone.nn.optimiser import Optimiser
+from fishbone.nn.optimiser import Optimiser, apply
 
 
 def trained(make) -> torch.Tensor:
@@ -64,3 +64,17 @@ def test_the_same_value_has_gone_through_json():
 
 def test_there_is_none_of_no_parameters():
     assert Optimiser("sgd", 0.1).make(iter([])) is None
+
+
+def test_a_parameter_without_a_new_gradient_rests_after_a_step():
+    weights = nn.Parameter(torch.tensor([3.0, -1.0]))
+    optimiser = Optimiser("sgd", 0.5, momentum=0.9).make([weights])
+    weights.grad = torch.tensor([2.0, 4.0])
+    apply(optimiser)
+    assert weights.tolist() == [2.0, -3.0]
+    apply(optimiser)  # a gradient of zeros would let the momentum move it on
+    assert weights.tolist() == [2.0, -3.0]
+
+
+def test_a_module_without_parameters_has_no_step_to_take():
+    apply(Optimiser("adam", 0.1).make([]))

@@ -32,6 +32,20 @@ def test_the_file_has_these_keys_and_comes_back_as_it_was(tmp_path):
     assert Sidecar.read(tmp_path / "m.json") == SIDECAR
 
 
+def test_that_of_a_network_says_what_its_data_set_says():
+    pixels = np.zeros((1, 4, 4, 3), np.uint8)
+    mean, std = np.float32([0.1, 0.5, 0.2]), np.float32([0.3, 0.7, 0.9])
+    dataset = replace(DATASET, name="colours", digest="ef56", images=pixels, mean=mean, std=std)
+    assert Sidecar.of(ARCHITECTURE, dataset, "cd34").content() == {
+        "architecture": ARCHITECTURE,
+        "data": {"name": "colours", "sha256": "ef56"},
+        "parent": "cd34",
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "class_names": ["yes", "no"],
+    }
+
+
 def test_that_of_several_networks_lists_their_sparsities(tmp_path):
     several = SIDECAR.model_copy(update={"sparsities": (0.5, 0.9)})
     several.write(tmp_path / "n.json")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fishbone.curvature.layout import Layout
 from fishbone.pruning.masks import count, cubic_steps, density_steps, geometric_steps, group_losses, saliency, surviving
-from fishbone.pruning.patterns import check, groups, parse_pattern
+from fishbone.pruning.patterns import UNSTRUCTURED, Pattern, check, groups, parse_pattern
 
 
 def without_lowest(scores, mask, sparsity):
@@ -175,3 +175,28 @@ def test_lowest_scores_are_those_of_a_stable_sort(values, data):
     kept = without_lowest(scores.clone(), torch.ones(len(values), dtype=torch.bool), number / len(values))
     gone = scores.argsort(stable=True)[:number]
     assert sorted(gone.tolist()) == (~kept).nonzero()[:, 0].tolist()
+
+
+def test_patterns_are_what_their_names_say():
+    found = [parse_pattern(text) for text in ("unstructured", "channels", "block-12", "2:4")]
+    assert found == [UNSTRUCTURED, Pattern("channels"), Pattern("block", 12), Pattern("n_of_m", 4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("unstructured", list(range(18))),
+        ("channels", [0] * 4 + [1] * 4 + [2] * 4 + [3] * 2 + [4] * 2 + [5] * 2),
+        ("block-3", [0, 0, 0, 1, 2, 2, 2, 3, 4, 4, 4, 5, 6, 6, 7, 7, 8, 8]),  # a block ends with its output
+        ("1:2", [0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 6, 7, 7, 8, 8]),  # inputs at one kernel position
+    ],
+)
+def test_groups_are_numbered_through_the_layers(pattern, expected):
+    layout = Layout(("conv", "linear"), ((3, 2, 1, 2), (3, 2)))
+    assert groups(layout, parse_pattern(pattern)).tolist() == expected
+
+
+def test_n_of_m_of_many_inputs_groups_neighbours_at_one_position():
+    layout = Layout(("conv",), ((2, 4, 1, 2),))
+    one = [0, 1, 0, 1, 2, 3, 2, 3]
+    assert groups(layout, parse_pattern("1:2")).tolist() == one + [4 + group for group in one]

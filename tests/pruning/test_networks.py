@@ -57,15 +57,18 @@ def test_a_sparsity_that_is_not_there_or_not_asked_for_is_named_with_those_that_
     for sparsity in (0.8, None):
         with pytest.raises(InputError, match=r"networks\.safetensors: --sparsity: .*Give one of 0\.5, 0\.9\."):
             load_network(file, sparsity)
-    save_model(tmp_path / "model.safetensors", build(ARCHITECTURE), SIDECAR)
-    assert load_network(tmp_path / "model.safetensors")[0].masks == {}
+    single = build(ARCHITECTURE)
+    save_model(tmp_path / "model.safetensors", single, SIDECAR)
+    found, _ = load_network(tmp_path / "model.safetensors")
+    assert found.masks == {}
+    assert torch.equal(found.model.fc.weight, single.fc.weight)
     with pytest.raises(InputError, match="holds one network"):
         load_network(tmp_path / "model.safetensors", 0.5)
 
 
 def test_files_of_different_runs_are_noticed(file, networks, tmp_path):
     write_json(file.with_suffix(".json"), SIDECAR.content() | {"sparsities": [0.5, 0.7]})
-    with pytest.raises(InputError, match="weights do not fit"):
+    with pytest.raises(InputError, match=r"networks\.safetensors: .*weights do not fit"):
         load_network(file, 0.7)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(InputError, match="cannot be read as safetensors"):
