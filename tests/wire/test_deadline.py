@@ -1,5 +1,4 @@
-from fishbone.federated.deadline import Deadline
-
+from fishbone.wire.deadline import Deadline
 from fishbone.wire.testing import FakeClock
 
 
