@@ -7,7 +7,8 @@ from PIL import Image
 from small_game import SETTING
 
 from fishbone.gan.batches import noise, to_uint8
-from fishbone.gan.samples import draw, uniform, write_grid
+from fishbone.gan.grid import write_grid
+from fishbone.gan.samples import draw, uniform
 from fishbone.nn.evaluate import recalibrate_batch_norm
 
 
