@@ -35,7 +35,7 @@ def nobody_left(absences: Sequence[Absence], field: str) -> FishboneError:
     """The error of a round that no user finished.
 
     Args:
-        absences: of this round, at least one.
+        absences: those of all users in this round, at least one.
         field: the parameter to blame if all users came to numbers that cannot be used.
     """
     if found := _first(absences, DivergedError.status) if _all_spoilt(absences) else None:
@@ -49,7 +49,7 @@ def require_sound(absences: Sequence[Absence], field: str) -> None:
     """Let a study go on after a round.
 
     Args:
-        absences: of this round.
+        absences: those that this round added; none where all users took part.
         field: the parameter to blame for a divergence.
 
     Raises:

@@ -119,6 +119,7 @@ def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[
 
     Args:
         file: Python source of this package.
+        _version: of the file, so that the cache forgets a source that has changed.
         late: imports inside functions, too.
 
     Raises:

@@ -45,8 +45,8 @@ class Begun(Message):
     """The session ``round`` has started.
 
     Args:
-        round: that of `Begin`.
-        base: that of `Begin`; 0 where the sender does not know that session any more, so that it starts afresh.
+        round: the session's number, as in the `Begin` that this answers.
+        base: the `Begin`'s own; 0 where the sender does not know that session any more, so that it starts afresh.
     """
 
     kind = "begun"
@@ -79,7 +79,7 @@ class Diverged(Message):
 
     Args:
         what: the number; the sender of an activation or of a gradient looks at it before it leaves.
-        value: NaN or infinite.
+        value: what it came to, NaN or infinite.
     """
 
     kind = "diverged"

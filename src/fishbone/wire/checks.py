@@ -15,7 +15,7 @@ def of_kind(reply: Message, kind: type[Kind], address: str) -> Kind:
     """The reply, known to be of this class.
 
     Args:
-        reply: what came.
+        reply: the message that came back.
         kind: what should have come.
         address: whom it came from, for the error.
 

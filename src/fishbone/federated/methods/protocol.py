@@ -26,8 +26,8 @@ class ServerState:
     """What the server holds between two rounds.
 
     Args:
-        weights: the global ones.
-        memory: the method's.
+        weights: the global network's, by name.
+        memory: what the method keeps between rounds, by name.
         counted: member → the last round whose update was taken; the engine's, methods leave it out.
     """
 
