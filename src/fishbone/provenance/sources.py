@@ -98,12 +98,23 @@ def code(text: str) -> Iterator[str]:
 def _docstrings(tree: ast.Module) -> set[tuple[int, int]]:
     """(line, column in characters) where each docstring begins; all but ASCII indents are out of the question."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    firsts = [node.body[0] for node in ast.walk(tree) if isinstance(node, owners) and node.body]
+    nodes = (tree, *_statements(tree.body))
+    firsts = [node.body[0] for node in nodes if isinstance(node, owners) and node.body]
     return {
         (first.lineno, first.col_offset)
         for first in firsts
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     }
+
+
+def _statements(block: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements of a block, at any depth; `ast.walk` would look at each expression, too."""
+    for statement in block:
+        yield statement
+        for part in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(statement, part, []))
+        for branch in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+            yield from _statements(branch.body)
 
 
 def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -127,7 +138,7 @@ def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[
     """
     names: set[str] = set()
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    for node in ast.walk(tree) if late else tree.body:
+    for node in _statements(tree.body) if late else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -145,7 +156,9 @@ def _imports(file: Path, _version: tuple[int, int], late: bool = True) -> tuple[
 def _found(module: str, name: str) -> bool:
     """Whether ``from module import name`` needs no file that `_files_of` does not see; lazy names of a package do."""
     files = _files_of(module)
-    return not files or _files_of(f"{module}.{name}") != files or name in _defined(files[-1], _version(files[-1]))
+    if not files or files[-1].name != "__init__.py" or _files_of(f"{module}.{name}") != files:
+        return True
+    return name in _defined(files[-1], _version(files[-1]))
 
 
 @cache

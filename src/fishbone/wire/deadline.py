@@ -29,7 +29,7 @@ class Within:
     """A `Link` on which every question gets what is left of one deadline.
 
     Args:
-        link: does the asking.
+        link: the party's link, which does the asking.
         common: the deadline of all that is asked here; a question may have an earlier one of its own.
     """
 
