@@ -156,6 +156,7 @@ ROUTES = [
     ("feedback", OWNER, "server"),
 ]
 REPLIES = ("begun", "gradient", "feedback", "update")
+QUICK = ("drop", "nan", "raise")  # in the default run; the others have a test of their own each, above
 WITH_NUMBERS = ("begin", "generated", "activation", "gradient", "feedback", "update")
 
 
@@ -168,7 +169,8 @@ def faults():
             seconds = 60.0 if what == "delay" else 0.0
             for after, when in passes.items():
                 name = f"{what} {kind}{when} from {sender} to {receiver}"
-                yield pytest.param(Fault(what, kind, sender, receiver, after=after, seconds=seconds), id=name)
+                fault = Fault(what, kind, sender, receiver, after=after, seconds=seconds)
+                yield pytest.param(fault, id=name, marks=[] if what in QUICK else pytest.mark.slow)
 
 
 EXPECTED = {"drop": "late", "delay": "late", "reorder": "late", "corrupt": "malformed", "raise": "failed"}

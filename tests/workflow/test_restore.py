@@ -177,6 +177,7 @@ def test_a_flipped_bit_is_mended_from_the_cache_and_nothing_runs(settled, keep_t
     assert lock(settled) == before
 
 
+@pytest.mark.slow
 def test_what_plain_snakemake_made_of_a_damaged_file_is_not_recorded_under_the_right_one(settled):
     before, data = lock(settled), settled.result("prepare/digits.npz")
     metrics = settled.result("federate/digits/fedavg/seed0/metrics.json")
@@ -283,6 +284,7 @@ def test_second_run_says_who_holds_the_study_and_changes_nothing_and_sigterm_end
     assert lock(long_run) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_whole_resumes_by_itself(long_run):
     first = started(long_run)
     children = _jobs(long_run)
@@ -337,6 +339,7 @@ def test_dvc_itself_finds_nothing_changed_and_records_the_same_bytes(clone):
     assert lock(clone) == before
 
 
+@pytest.mark.slow
 def test_dvc_runs_a_stage_that_it_finds_changed_and_it_alone(clone):
     text = clone.overlay.read_text()
     clone.overlay.write_text(text + "report: { title: Another }\n")
