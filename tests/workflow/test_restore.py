@@ -126,6 +126,7 @@ def test_clone_with_another_value_that_the_study_overrides_runs_nothing(clone):
         assert clone.pending() == []
 
 
+@pytest.mark.slow
 def test_clone_without_one_small_file_takes_it_from_the_cache_or_runs_its_job_alone(clone):
     history = clone.result("train/digits/seed0/history.csv")
     content = history.read_bytes()
@@ -191,6 +192,7 @@ def test_what_plain_snakemake_made_of_a_damaged_file_is_not_recorded_under_the_r
     assert lock(settled) == before
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_without_a_cache_runs_its_job_and_nothing_that_follows(settled):
     data = settled.result("prepare/digits.npz")
     content = data.read_bytes()
@@ -216,6 +218,7 @@ def test_an_edited_number_is_never_recorded(settled, name):
     assert lock(settled) == before
 
 
+@pytest.mark.slow
 def test_verify_finds_what_no_file_time_tells(settled):
     ledger = settled.root / ".snakemake/fishbone/smoke.json"
     metrics = settled.result("federate/digits/fedavg/seed0/metrics.json")
@@ -301,6 +304,7 @@ def test_a_run_that_was_killed_whole_resumes_by_itself(long_run):
 # Plain Snakemake and DVC
 
 
+@pytest.mark.slow
 def test_results_of_plain_snakemake_are_kept_and_recorded_by_the_next_reproduce(finished, tmp_path):
     """Other parameters than the recorded ones, run by snakemake alone in a clean clone, then `reproduce`."""
     finished.run("git", "clone", "--quiet", str(finished.root), str(tmp_path / "plain"))
